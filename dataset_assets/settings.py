@@ -1,0 +1,281 @@
+"""dataset.toml as frozen models: every key, its default and what is allowed. No file but the settings file is touched here.
+
+An error names the key as it is written in the file, what was given, and what is allowed, one line a mistake.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dataset_assets.errors import SettingsError
+
+CONFIG_VARIABLE = "DATASET_CONFIG"
+DEFAULT_CONFIG = "dataset.toml"
+
+_VARIANT_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def _variant_name(name: str) -> str:
+    if not _VARIANT_NAME.fullmatch(name):
+        raise ValueError("lower-case letters, digits and _, starting with a letter")
+    return name
+
+
+def _corners(corners: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(corners)) != len(corners):
+        raise ValueError("each corner once")
+    return corners
+
+
+VariantName = Annotated[str, AfterValidator(_variant_name)]
+Corner = Annotated[int, Field(ge=0, le=3)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DatasetSettings(_Model):
+    """What the dataset is called, and where everything made from it goes."""
+
+    name: Annotated[str, Field(min_length=1, max_length=96)] = "my-dataset"
+    root: str = "data"
+    catalog: str = ""
+    license: Annotated[str, Field(min_length=1)] = "other"
+    description: str = ""
+    language: str = "en"
+
+
+class SourceSettings(_Model):
+    """One place where images come from."""
+
+    kind: Literal["folder"] = "folder"
+    path: Annotated[str, Field(min_length=1)] = "data/raw"
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "folder"
+    prefix: str = ""
+
+
+class BucketSettings(_Model):
+    """Which sizes the crops are brought to (SPEC 1.2)."""
+
+    base_resolutions: Annotated[
+        tuple[Annotated[int, Field(ge=32, le=8192)], ...], Field(min_length=1, max_length=1)
+    ] = (512,)
+    divisible: Annotated[int, Field(ge=1, le=256)] = 32
+    too_small_policy: Literal["drop"] = "drop"
+
+    @model_validator(mode="after")
+    def _targets_exist(self) -> Self:
+        narrowest = min(self.base_resolutions) * 512 // 1024
+        if narrowest < self.divisible:
+            raise ValueError(
+                f"base_resolutions {list(self.base_resolutions)} with divisible {self.divisible}: the narrowest "
+                f"bucket would be 0 pixels wide; allowed: a base of {2 * self.divisible} or more"
+            )
+        return self
+
+
+class CropSettings(_Model):
+    """Which part of the resized image is kept."""
+
+    strategy: Literal["corner", "center", "random"] = "corner"
+    allowed_corners: Annotated[
+        tuple[Corner, ...], Field(min_length=1, max_length=4), AfterValidator(_corners)
+    ] = (2, 3)
+    corner_jitter: Annotated[int, Field(ge=0)] = 0
+
+
+class ImageSettings(_Model):
+    """How pixels become the stored JPEG (SPEC 1.3)."""
+
+    mode: Literal["reencode_jpeg"] = "reencode_jpeg"
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    subsampling_policy: Literal["adaptive_scale", "444", "420"] = "adaptive_scale"
+    adaptive_scale_threshold: Annotated[float, Field(ge=0, le=1)] = 0.85
+    icc: Literal["srgb", "ignore"] = "srgb"
+    max_pixels: Annotated[int, Field(ge=1)] = 178_956_970
+    timeout_seconds: Annotated[float, Field(gt=0)] = 120
+    crop: CropSettings = CropSettings()
+
+
+class ShardSettings(_Model):
+    """How samples are cut into tars, and tars into partitions."""
+
+    shard_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    shards_per_partition: Annotated[int, Field(ge=1, le=100_000)] = 16
+
+
+class SelectorSettings(_Model):
+    """One step of the waterfall: a variant, narrowed by backend and model where they are given."""
+
+    variant: VariantName
+    backend: str | None = None
+    model: str | None = None
+
+
+class VariantSettings(_Model):
+    """One kind of caption and where it comes from."""
+
+    name: VariantName
+    backend: Literal["sidecar"] = "sidecar"
+    extension: Literal["txt", "caption", "json"] | None = None
+    field: str | None = None
+
+    @model_validator(mode="after")
+    def _field_needs_json(self) -> Self:
+        if self.field is not None and self.extension in ("txt", "caption"):
+            raise ValueError(f'field reads photo.json, extension is "{self.extension}"; allowed: one of the two')
+        if self.field is None and self.extension == "json":
+            raise ValueError('extension "json" needs field, the name of the key that holds the caption')
+        return self
+
+
+class CaptionSettings(_Model):
+    """The waterfall (SPEC 1.5)."""
+
+    priority: tuple[SelectorSettings, ...] = (SelectorSettings(variant="caption_sidecar"),)
+    missing_caption_policy: Literal["empty", "drop"] = "empty"
+    variants: tuple[VariantSettings, ...] = (VariantSettings(name="caption_sidecar"),)
+
+    @model_validator(mode="after")
+    def _names_match(self) -> Self:
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise ValueError(f"captions.variants: two have the same name ({', '.join(names)})")
+        for index, selector in enumerate(self.priority):
+            if selector.variant not in names:
+                allowed = ", ".join(names) or "(no variant is configured)"
+                raise ValueError(f'priority.{index}.variant: "{selector.variant}" given; allowed: {allowed}')
+        return self
+
+
+class WorkSettings(_Model):
+    """How much of the machine is used. Nothing here changes a byte of the export."""
+
+    workers: Annotated[int, Field(ge=0, le=1024)] = 0
+
+
+class Settings(_Model):
+    """Everything dataset.toml says. Relative paths are resolved against the folder the file is in."""
+
+    dataset: DatasetSettings = DatasetSettings()
+    sources: Annotated[tuple[SourceSettings, ...], Field(min_length=1)] = (SourceSettings(),)
+    buckets: BucketSettings = BucketSettings()
+    images: ImageSettings = ImageSettings()
+    shards: ShardSettings = ShardSettings()
+    captions: CaptionSettings = CaptionSettings()
+    work: WorkSettings = WorkSettings()
+    folder: Annotated[Path, Field(exclude=True)] = Path()
+
+    @model_validator(mode="after")
+    def _sources_differ(self) -> Self:
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError(f"sources: two have the same name ({', '.join(names)}); give each a name of its own")
+        return self
+
+    @property
+    def root(self) -> Path:
+        """The folder every artifact goes under, absolute."""
+        return self.resolve(self.dataset.root)
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes: the setting, or one a core that this process may use."""
+        return self.work.workers or len(os.sched_getaffinity(0))
+
+    def resolve(self, path: str) -> Path:
+        """Return `path` from the file as an absolute path."""
+        return (self.folder / Path(path).expanduser()).absolute()
+
+
+def find_config(config: str | Path | None = None) -> Path:
+    """Return the settings file: the one given, else $DATASET_CONFIG, else ./dataset.toml."""
+    return Path(config or os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
+
+
+def load_settings(config: str | Path | None = None) -> Settings:
+    """Read the settings file. Raises SettingsError, with one line a mistake."""
+    path = find_config(config)
+    try:
+        with path.open("rb") as file:
+            data = tomllib.load(file)
+    except FileNotFoundError:
+        raise SettingsError(
+            f"{path}: there is no such file; `dataset-assets init DIR --source PATH` writes one, "
+            f"--config or {CONFIG_VARIABLE} names another"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+    return parse_settings(data, folder=path.parent, name=str(path))
+
+
+def parse_settings(data: Mapping[str, Any], *, folder: Path, name: str = DEFAULT_CONFIG) -> Settings:
+    """Return `data`, the parsed file, as Settings; `folder` is what its relative paths are relative to."""
+    if "folder" in data:
+        raise SettingsError(f"{name}: folder: there is no such key; allowed: {_keys_of(Settings)}")
+    try:
+        return Settings.model_validate(_tuples(data) | {"folder": folder.absolute()})
+    except ValidationError as error:
+        lines = dict.fromkeys(f"{name}: {_line(dict(fault))}" for fault in error.errors())
+        raise SettingsError("\n".join(lines)) from None
+
+
+def _tuples(value: Any) -> Any:
+    """Return TOML's lists as tuples, which is what strict frozen models take."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _line(fault: dict[str, Any]) -> str:
+    """Return one validation fault as `key: what was given; what is allowed`."""
+    where, given = ".".join(str(part) for part in fault["loc"]), fault["input"]
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"{where}: there is no such key; allowed: {_keys_of(_model_at(fault['loc'][:-1]))}"
+        case "missing":
+            return f"{where}: is missing"
+        case "value_error" if isinstance(given, dict | BaseModel):
+            said = str(fault["ctx"]["error"])
+            return said if said.startswith(where) or not where else f"{where}.{said}"
+        case "value_error":
+            return f"{where}: {_shown(given)} given; allowed: {fault['ctx']['error']}"
+        case _:
+            rule = re.sub(r"^(Input|Tuple|String) should ", "", fault["msg"])
+            return f"{where}: {_shown(given)} given; should {rule}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value from the file about as it was written there."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_shown(item) for item in value) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _model_at(where: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the model that the keys `where` lead to."""
+    model: type[BaseModel] = Settings
+    for part in where:
+        if isinstance(part, str):
+            default = model.model_fields[part]
+            model = _model_in(default.annotation)
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel]:
+    """Return the model an annotation is, or is a tuple of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return _model_in(annotation.__args__[0])
+
+
+def _keys_of(model: type[BaseModel]) -> str:
+    return ", ".join(name for name, field in model.model_fields.items() if not field.exclude)

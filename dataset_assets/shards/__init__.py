@@ -1,0 +1,1 @@
+"""Partitions and the tars made from them: plan, tar, write, verify."""

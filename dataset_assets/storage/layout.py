@@ -1,0 +1,70 @@
+"""The paths of every artifact under a dataset's root. No reading and no writing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+EXPORT_MANIFEST = "manifest.json"
+EXPORT_CARD = "README.md"
+
+
+def shard_path(bucket_id: str, shard: int) -> str:
+    """Return a tar's path inside an export, `/`-separated (SPEC 1.1)."""
+    return f"buckets/{bucket_id}/shard-{shard:06d}.tar"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A dataset's root and what lies under it."""
+
+    root: Path
+
+    @property
+    def catalog(self) -> Path:
+        """The SQLite catalog, where no other database is configured."""
+        return self.root / "dataset.sqlite"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own folder, where DAGSTER_HOME does not name another."""
+        return self.root / ".dagster"
+
+    @property
+    def lock(self) -> Path:
+        """The file that a build holds locked."""
+        return self.root / ".build.lock"
+
+    def plan(self, partition: str) -> Path:
+        """The rows of one partition."""
+        return self.root / "plans" / f"{partition}.parquet"
+
+    def crops(self, bucket_id: str, shard: int) -> Path:
+        """The crops of one shard."""
+        return self.root / "crops" / bucket_id / f"shard-{shard:06d}.parquet"
+
+    def selection(self, partition: str) -> Path:
+        """The waterfall's choices for one partition."""
+        return self.root / "selection" / f"{partition}.parquet"
+
+    @property
+    def export(self) -> Path:
+        """The folder that is published."""
+        return self.root / "export"
+
+    def tar(self, bucket_id: str, shard: int) -> Path:
+        """One tar of the export."""
+        return self.export / shard_path(bucket_id, shard)
+
+    @property
+    def manifest(self) -> Path:
+        """The export's manifest."""
+        return self.export / EXPORT_MANIFEST
+
+    @property
+    def card(self) -> Path:
+        """The export's dataset card."""
+        return self.export / EXPORT_CARD
+
+    @property
+    def contact_sheet(self) -> Path:
+        """A picture of a few crops of every bucket."""
+        return self.root / "contact_sheet.png"
