@@ -84,9 +84,7 @@ class CropSettings(_Model):
     """Which part of the resized image is kept."""
 
     strategy: Literal["corner", "center", "random"] = "corner"
-    allowed_corners: Annotated[
-        tuple[Corner, ...], Field(min_length=1, max_length=4), AfterValidator(_corners)
-    ] = (2, 3)
+    allowed_corners: Annotated[tuple[Corner, ...], Field(min_length=1, max_length=4), AfterValidator(_corners)] = (2, 3)
     corner_jitter: Annotated[int, Field(ge=0)] = 0
 
 
