@@ -1,4 +1,4 @@
-"""dataset.toml as frozen models: every key, its default and what is allowed. No file but the settings file is touched here.
+"""dataset.toml as frozen models: every key, its default and what is allowed. Touches no file but the settings file.
 
 An error names the key as it is written in the file, what was given, and what is allowed, one line a mistake.
 """

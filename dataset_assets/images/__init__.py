@@ -1,1 +1,1 @@
-"""Bytes → pixels → bytes: headers, decoding, colour, resizing, cropping, encoding, and the workers that do it side by side."""
+"""Bytes → pixels → bytes: one image at a time, and the workers that do it side by side."""

@@ -1,0 +1,100 @@
+"""Gives every usable image its bucket and slot, and every partition whose rows that changes its plan.
+
+A slot is for life: an image keeps it while it stays in its bucket, a newcomer takes the next one that was never given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Connection
+
+from dataset_assets.buckets.choose import NO_BUCKET, choose_buckets
+from dataset_assets.buckets.protos import make_buckets
+from dataset_assets.captions.sidecar import register_variants
+from dataset_assets.catalog.images import count_images, usable_images
+from dataset_assets.catalog.slots import next_slots, release_slots, slot_table, take_slots
+from dataset_assets.dataset import Dataset
+from dataset_assets.errors import DropReason
+from dataset_assets.freshness import Stage, fingerprint
+from dataset_assets.records import Bucket, sample_key
+from dataset_assets.shards.plan import PlanChanges, write_plans
+from dataset_assets.work import Outcome, begin
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What assigning made of the catalog: its outcome, and the partitions whose plans it touched."""
+
+    outcome: Outcome
+    plans: PlanChanges
+
+
+def assign_buckets(dataset: Dataset, *, force: bool = False) -> Assignment:
+    """Seat every usable image and write the plans that changed.
+
+    Raises OrderError when the sources have not been scanned yet.
+    """
+    work = begin(dataset, Stage.BUCKET_ASSIGNMENTS, force=force)
+    if isinstance(work, Outcome):
+        return Assignment(work, PlanChanges())
+    buckets = make_buckets(dataset.settings.buckets.base_resolutions, dataset.settings.buckets.divisible)
+    with dataset.catalog.writing() as connection:
+        register_variants(connection, dataset.settings.captions)
+        moved = _seat(connection, buckets)
+        counts = count_images(connection)
+        seated = slot_table(connection).to_pandas()
+    too_small = counts.pop("", 0) - len(seated)
+    plans = write_plans(dataset)
+    filled = seated["bucket_id"].value_counts()
+    outcome = work.finish(
+        output=fingerprint(plans.digests),
+        report={
+            "seen": len(seated) + too_small + sum(counts.values()),
+            "assigned": len(seated),
+            "drops": {**counts, DropReason.TOO_SMALL.value: too_small},
+            "seated": moved.seated,
+            "released": moved.released,
+            "buckets": {str(name): int(count) for name, count in filled.items()},
+            "partitions": len(plans.digests),
+            "partitions_changed": len(plans.changed),
+        },
+    )
+    return Assignment(outcome, plans)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    seated: int
+    released: int
+
+
+def _seat(connection: Connection, buckets: Sequence[Bucket]) -> _Moved:
+    """Bring the slots up to date with the index of images."""
+    images = usable_images(connection).to_pandas()
+    chosen = choose_buckets(images["width"].to_numpy(np.int64), images["height"].to_numpy(np.int64), buckets)
+    names = np.array([*(bucket.id for bucket in buckets), ""])  # NO_BUCKET is the last
+    images["bucket_id"] = names[chosen]
+    both = images[chosen != NO_BUCKET].merge(
+        slot_table(connection).to_pandas(), on=["id", "bucket_id"], how="outer", indicator=True
+    )
+    leaving = both.loc[both["_merge"] == "right_only", "id"]
+    coming = both.loc[both["_merge"] == "left_only", ["id", "image_id", "bucket_id"]]
+    release_slots(connection, [int(row) for row in leaving])
+    _take(connection, coming)
+    return _Moved(seated=len(coming), released=len(leaving))
+
+
+def _take(connection: Connection, coming: pd.DataFrame) -> None:
+    """Give newcomers the next slots of their buckets, in the order of their keys (docs/design.md says why)."""
+    free = next_slots(connection)
+    coming = coming.assign(key=[sample_key(image_id) for image_id in coming["image_id"]]).sort_values("key")
+    start = coming["bucket_id"].map(free).fillna(0).astype("int64")
+    coming = coming.assign(slot=start + coming.groupby("bucket_id").cumcount())
+    rows = [
+        {"image": image, "bucket_id": bucket_id, "slot": slot}
+        for image, bucket_id, slot in coming[["id", "bucket_id", "slot"]].itertuples(index=False)
+    ]
+    taken = coming.groupby("bucket_id")["slot"].max() + 1
+    take_slots(connection, rows, {str(bucket_id): int(slot) for bucket_id, slot in taken.items()})

@@ -1,0 +1,168 @@
+"""Captions that lie beside the images: photo.txt, photo.caption, or a field of photo.json."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dataset_assets.catalog.captions import (
+    CaptionSource,
+    CaptionStatus,
+    list_sources,
+    put_captions,
+    register_source,
+    seated_captions,
+)
+from dataset_assets.dataset import Dataset
+from dataset_assets.freshness import caption_stage, fingerprint
+from dataset_assets.progress import Progress, Silence
+from dataset_assets.settings import CaptionSettings, VariantSettings
+from dataset_assets.shards.partition import Partition
+from dataset_assets.shards.plan import read_plan
+from dataset_assets.sources.base import split_sidecars
+from dataset_assets.work import Outcome, begin
+
+_LARGEST = 1 << 20  # bytes: a longer file is no caption
+_BATCH = 1000  # captions a transaction
+
+
+def register_variants(connection: Connection, captions: CaptionSettings) -> dict[str, CaptionSource]:
+    """Return the caption source of every configured variant, by variant.
+
+    All are registered together and in their order, so that a build from nothing gives them the same ids every time.
+    """
+    return {
+        variant.name: register_source(
+            connection,
+            variant=variant.name,
+            backend=variant.backend,
+            model=",".join(_extensions(variant)) + (f":{variant.field}" if variant.field else ""),
+            parameters="{}",
+        )
+        for variant in captions.variants
+    }
+
+
+def read_captions(
+    dataset: Dataset, variant: VariantSettings, key: str, *, force: bool = False, progress: Progress | None = None
+) -> Outcome:
+    """Return what became of a variant's captions of one partition, after reading those whose files changed.
+
+    Raises OrderError for a partition without a plan.
+    """
+    work = begin(dataset, caption_stage(variant.name), key, force=force)
+    if isinstance(work, Outcome):
+        return work
+    progress = progress or Silence()
+    with dataset.catalog.writing() as connection:
+        source = register_variants(connection, dataset.settings.captions)[variant.name]
+        all_sources = {one.id for one in list_sources(connection) if one.variant == variant.name}
+    plan = read_plan(dataset, key).select(["id", "source", "uri", "sidecars"]).to_pylist()
+    before = [] if force else _captions_of(dataset, key, {source.id})
+    known = {row["id"]: row["input_version"] for row in before}
+    progress.start(work.stage, len(plan), "captions")
+    read = 0
+    for start in range(0, len(plan), _BATCH):
+        batch = plan[start : start + _BATCH]
+        rows = list(_read_changed(dataset, variant, source, batch, known))
+        with dataset.catalog.writing() as connection:
+            put_captions(connection, rows)
+        read += len(rows)
+        progress.advance(len(batch))
+    progress.finish()
+    captions = _captions_of(dataset, key, all_sources)
+    statuses = Counter(row["status"] for row in captions if row["caption_source"] == source.id)
+    return work.finish(
+        output=fingerprint([(row["slot"], row["caption_source"], row["status"], row["text"]) for row in captions]),
+        report={"images": len(plan), "read": read, "statuses": dict(statuses)},
+    )
+
+
+def parse_caption(data: bytes, field: str | None) -> tuple[CaptionStatus, str, str]:
+    """Return the status of a caption file, its text, and what is wrong with it.
+
+    The file is UTF-8, with or without a byte order mark; white space around the text is not part of it. With `field`
+    the file is a JSON object and the text one of its values.
+    """
+    if len(data) > _LARGEST:
+        return CaptionStatus.ERROR, "", f"{len(data)} bytes; a caption file has at most {_LARGEST}"
+    try:
+        text = data.decode("utf-8-sig")
+        value: Any = json.loads(text) if field is not None else text
+    except UnicodeDecodeError as error:
+        return CaptionStatus.ERROR, "", f"not UTF-8: {error.reason} at byte {error.start}"
+    except (ValueError, RecursionError) as error:
+        return CaptionStatus.ERROR, "", f"not JSON: {error}"
+    if field is not None:
+        if not isinstance(value, dict):
+            return CaptionStatus.ERROR, "", "not a JSON object"
+        value = value.get(field)
+        if value is None:
+            return CaptionStatus.UNAVAILABLE, "", f"no field {field}"
+        if not isinstance(value, str):
+            return CaptionStatus.ERROR, "", f"{field} is a {type(value).__name__}, not text"
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        return CaptionStatus.ERROR, "", "holds characters that no text has (NUL or half of a surrogate pair)"
+    stripped = value.strip()
+    return (CaptionStatus.OK, stripped, "") if stripped else (CaptionStatus.EMPTY, "", "")
+
+
+def _read_changed(
+    dataset: Dataset,
+    variant: VariantSettings,
+    source: CaptionSource,
+    plan: Iterable[Mapping[str, Any]],
+    known: Mapping[int, str],
+) -> Iterator[dict[str, Any]]:
+    """Yield a row of the catalog for each image whose caption file is not the one that was read before."""
+    for row in plan:
+        extension, version = _choose_file(variant, row["sidecars"])
+        if known.get(row["id"]) == version:
+            continue
+        status, text, detail = CaptionStatus.UNAVAILABLE, "", ""
+        if extension:
+            try:
+                data = dataset.sources[row["source"]].read_sidecar(row["uri"], extension)
+            except OSError as error:
+                # Not the version's: it is tried again when the stage runs again.
+                status, detail, version = CaptionStatus.ERROR, error.strerror or str(error), ""
+            else:
+                status, text, detail = (status, "", "") if data is None else parse_caption(data, variant.field)
+        yield {
+            "image": row["id"],
+            "caption_source": source.id,
+            "status": status.value,
+            "text": text,
+            "detail": detail,
+            "input_version": version,
+            "created_at": time.time(),
+        }
+
+
+def _choose_file(variant: VariantSettings, sidecars: str) -> tuple[str, str]:
+    """Return the extension on disk and the version of the file that a variant reads, empty where there is none."""
+    there = split_sidecars(sidecars)
+    for wanted in _extensions(variant):
+        for extension, version in there.items():
+            if extension.lower() == wanted:
+                return extension, f"{extension}:{version}"
+    return "", "none"
+
+
+def _extensions(variant: VariantSettings) -> tuple[str, ...]:
+    """Return the extensions a variant reads; the first that is there counts."""
+    if variant.field is not None:
+        return ("json",)
+    return (variant.extension,) if variant.extension else ("txt", "caption")
+
+
+def _captions_of(dataset: Dataset, key: str, sources: Container[int]) -> list[dict[str, Any]]:
+    """Return the captions of a partition that come from these sources, by slot and source."""
+    partition = Partition.parse(key)
+    with dataset.catalog.reading() as connection:
+        table = seated_captions(connection, partition.bucket_id, partition.slots(dataset.settings.shards.shard_size))
+    rows = [row for row in table.to_pylist() if row["caption_source"] in sources]
+    return sorted(rows, key=lambda row: (row["slot"], row["caption_source"]))

@@ -1,0 +1,112 @@
+"""Opens the catalog and hands out connections: a short transaction each, errors as CatalogError. No queries here."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from dataset_assets.catalog.migrations import STEPS, current_version, migrate
+from dataset_assets.errors import CatalogError
+
+BATCH = 10_000  # rows a transaction when many are written
+_LOCK_SECONDS = 30
+
+
+class Catalog:
+    """The database of one dataset. Safe to use from several threads; each `with` is one transaction."""
+
+    def __init__(self, url: str, *, lock_seconds: float = _LOCK_SECONDS) -> None:
+        """Open `url`; a new or older database is brought to the newest schema.
+
+        Raises CatalogError when it cannot be opened, is locked for longer than `lock_seconds`, or is too new.
+        """
+        self.url = url
+        self._engine = _make_engine(url, lock_seconds)
+        with self.reading() as connection:
+            version = current_version(connection)
+        if version != len(STEPS):
+            with self.writing() as connection:
+                migrate(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Yield a connection that sees one state of the catalog."""
+        with self._transaction(immediate=False) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Yield a connection whose changes are committed at the end, or rolled back on an exception."""
+        with self._transaction(immediate=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, *, immediate: bool) -> Iterator[Connection]:
+        try:
+            with self._engine.connect().execution_options(immediate=immediate) as connection, connection.begin():
+                yield connection
+        except DBAPIError as error:
+            raise CatalogError(f"catalog {self.name}: {_explain(error)}") from error
+
+    @property
+    def name(self) -> str:
+        """What to call the catalog in a message: no password in it."""
+        return self._engine.url.render_as_string(hide_password=True).removeprefix("sqlite:///")
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._engine.dispose()
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a SQLite catalog at `path`."""
+    return f"sqlite:///{path}"
+
+
+def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert rows; where one with the same primary key is there, its other columns take the new values."""
+    batch = list(rows)
+    if not batch:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in batch[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), batch)
+
+
+def _make_engine(url: str, lock_seconds: float) -> Engine:
+    if not url.startswith("sqlite:"):
+        return create_engine(url)
+    engine = create_engine(url, poolclass=QueuePool, connect_args={"timeout": lock_seconds})
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # in WAL a crash loses no committed order, only power can
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A writer takes the lock at once: two that read first and then both want to write would deadlock.
+        immediate = connection.get_execution_options().get("immediate")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _explain(error: DBAPIError) -> str:
+    """Return what a person can do about a database's error."""
+    said = str(error.orig).strip()
+    if "locked" in said:
+        return f"{said}: another process is writing to it; wait for that process or end it, then run this again"
+    if "readonly" in said or "unable to open" in said:
+        return f"{said}: is its folder there, and may this user write to it?"
+    return said

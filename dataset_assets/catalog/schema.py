@@ -1,0 +1,128 @@
+"""The catalog's tables as SQLAlchemy Core knows them. How an older catalog becomes this one is in migrations.py.
+
+One row an image is kept for good: a removed file leaves its row as `removed`, so that its captions are there when the
+file comes back. A slot is for life: `buckets.next_slot` only grows, also when the last image of a bucket is removed.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite numbers rows by itself only where the type is called INTEGER.
+_ID = BigInteger().with_variant(Integer(), "sqlite")
+
+schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+
+images = Table(
+    "images",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("uri", Text, nullable=False),  # where the source finds it
+    Column("image_id", Text, nullable=False),  # SPEC 1.4
+    Column("size", BigInteger, nullable=False),  # bytes
+    Column("version", String, nullable=False),  # what the source says of the file as it is now
+    Column("revision", String, nullable=False),  # the version at which its content last changed
+    Column("checksum", String(64), nullable=False),  # sha256 of its bytes, "" until they were read
+    Column("sidecars", Text, nullable=False),  # which files lie beside it, and their versions
+    Column("width", Integer, nullable=False),  # pixels after EXIF transposition, 0 where unusable
+    Column("height", Integer, nullable=False),
+    Column("orientation", Integer, nullable=False),
+    Column("format", String, nullable=False),
+    Column("reason", String, nullable=False),  # a DropReason, "" where usable
+    Column("detail", Text, nullable=False),
+    Column("removed", Boolean, nullable=False),
+    UniqueConstraint("source", "uri", name="images_source_uri"),
+    Index("images_image_id", "image_id"),
+)
+
+buckets = Table(
+    "buckets",
+    metadata,
+    Column("bucket_id", String, primary_key=True),
+    Column("next_slot", BigInteger, nullable=False),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("image", _ID, ForeignKey("images.id"), primary_key=True, autoincrement=False),
+    Column("bucket_id", String, ForeignKey("buckets.bucket_id"), nullable=False),
+    Column("slot", BigInteger, nullable=False),
+    UniqueConstraint("bucket_id", "slot", name="slots_bucket_slot"),
+)
+
+caption_sources = Table(
+    "caption_sources",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("variant", String, nullable=False),
+    Column("backend", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),  # unix seconds
+    Column("system_prompt_sha256", String(64), nullable=False),  # "" where there is no prompt
+    Column("user_prompt_sha256", String(64), nullable=False),
+    Column("parameters", Text, nullable=False),  # canonical JSON of everything else that shapes a caption
+    UniqueConstraint(
+        "variant",
+        "backend",
+        "model",
+        "system_prompt_sha256",
+        "user_prompt_sha256",
+        "parameters",
+        name="caption_sources_identity",
+    ),
+)
+
+captions = Table(
+    "captions",
+    metadata,
+    Column("image", _ID, ForeignKey("images.id"), nullable=False),
+    Column("caption_source", Integer, ForeignKey("caption_sources.id"), nullable=False),
+    Column("status", String, nullable=False),  # a CaptionStatus
+    Column("text", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("input_version", String, nullable=False),  # of what the text was made from
+    Column("created_at", Float, nullable=False),  # unix seconds
+    PrimaryKeyConstraint("image", "caption_source", name="captions_pk"),
+)
+
+stage_state = Table(
+    "stage_state",
+    metadata,
+    Column("stage", String, nullable=False),
+    Column("partition", String, nullable=False),  # "" for a stage without partitions
+    Column("fingerprint", String(64), nullable=False),  # of the stage's inputs
+    Column("output", String(64), nullable=False),  # digest of what it made: the next stage's input
+    Column("report", Text, nullable=False),  # JSON: counts and digests
+    Column("finished_at", Float, nullable=False),  # unix seconds
+    PrimaryKeyConstraint("stage", "partition", name="stage_state_pk"),
+)
+
+pieces = Table(
+    "pieces",
+    metadata,
+    Column("stage", String, nullable=False),
+    Column("partition", String, nullable=False),
+    Column("number", Integer, nullable=False),  # the shard's; 0 where a stage makes one file a partition
+    Column("fingerprint", String(64), nullable=False),  # of what this file was made from
+    Column("output", String(64), nullable=False),
+    Column("path", Text, nullable=False),  # relative to the root; "" where nothing was left to write
+    Column("bytes", BigInteger, nullable=False),
+    Column("facts", Text, nullable=False),  # JSON
+    PrimaryKeyConstraint("stage", "partition", "number", name="pieces_pk"),
+)

@@ -1,0 +1,19 @@
+"""Query results as Arrow tables: what the stages compute on."""
+
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import Connection, Select
+
+_FETCH = 50_000  # rows a fetch: bounds the Python objects alive at once
+
+
+def fetch_table(connection: Connection, statement: Select[Any], schema: pa.Schema) -> pa.Table:
+    """Return the rows of `statement`, whose columns stand in the order of `schema`, as a table of that schema."""
+    result = connection.execute(statement)
+    batches = []
+    while rows := result.fetchmany(_FETCH):
+        columns = zip(*rows, strict=True)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+        batches.append(pa.record_batch(arrays, schema=schema))
+    return pa.Table.from_batches(batches, schema=schema)

@@ -1,0 +1,45 @@
+"""A dataset as the stages see it: settings, where things lie, the catalog and the sources, opened together."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from dataset_assets.catalog.database import Catalog, sqlite_url
+from dataset_assets.errors import StorageError
+from dataset_assets.settings import Settings, SourceSettings
+from dataset_assets.sources.base import Source
+from dataset_assets.sources.folder import FolderSource
+from dataset_assets.storage.layout import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """What every stage is given."""
+
+    settings: Settings
+    layout: Layout
+    catalog: Catalog
+    sources: Mapping[str, Source]
+
+
+@contextmanager
+def open_dataset(settings: Settings) -> Iterator[Dataset]:
+    """Open the dataset; its root and its catalog are made where they are not there yet.
+
+    Raises StorageError or CatalogError when that cannot be done.
+    """
+    layout = Layout(settings.root)
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make the dataset's root {layout.root}: {error.strerror}") from None
+    catalog = Catalog(settings.dataset.catalog or sqlite_url(layout.catalog))
+    try:
+        sources = {source.name: _make_source(source, settings) for source in settings.sources}
+        yield Dataset(settings=settings, layout=layout, catalog=catalog, sources=sources)
+    finally:
+        catalog.close()
+
+
+def _make_source(source: SourceSettings, settings: Settings) -> Source:
+    return FolderSource(path=settings.resolve(source.path), prefix=source.prefix)

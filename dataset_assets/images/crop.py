@@ -1,0 +1,40 @@
+"""Where the bucket's rectangle lies in the resized image. Arithmetic on sizes and the sample's hash; no pixels.
+
+Every choice follows from digest = sha256(image_id) (SPEC 1.4), read as big-endian integers:
+
+    digest[0:8]    the corner: allowed_corners[n % len(allowed_corners)], in the order of the settings
+    digest[8:16]   x: the jitter, n % (corner_jitter + 1) pixels; with "random" the left edge, n % (free width + 1)
+    digest[16:24]  y: likewise with the top edge and the free height
+"""
+
+from hashlib import sha256
+
+from dataset_assets.settings import CropSettings
+
+
+def choose_corner(image_id: str, crop: CropSettings) -> int:
+    """Return the corner that the crop keeps: 0 TL, 1 TR, 2 BL, 3 BR; -1 when the strategy is not "corner"."""
+    if crop.strategy != "corner":
+        return -1
+    return crop.allowed_corners[_number(image_id, 0) % len(crop.allowed_corners)]
+
+
+def crop_box(size: tuple[int, int], target: tuple[int, int], image_id: str, crop: CropSettings) -> tuple[int, int]:
+    """Return (x, y), the top left pixel of the `target` rectangle inside an image of `size` (width, height).
+
+    Jitter moves it from its corner inwards, as far as the image goes. `size` is at least `target` on both sides.
+    """
+    free = size[0] - target[0], size[1] - target[1]
+    if crop.strategy == "center":
+        return free[0] // 2, free[1] // 2
+    numbers = _number(image_id, 8), _number(image_id, 16)
+    if crop.strategy == "random":
+        return numbers[0] % (free[0] + 1), numbers[1] % (free[1] + 1)
+    x, y = (min(number % (crop.corner_jitter + 1), room) for number, room in zip(numbers, free, strict=True))
+    corner = choose_corner(image_id, crop)
+    return free[0] - x if corner in (1, 3) else x, free[1] - y if corner in (2, 3) else y
+
+
+def _number(image_id: str, start: int) -> int:
+    """Return eight bytes of the digest as a number."""
+    return int.from_bytes(sha256(image_id.encode()).digest()[start : start + 8], "big")

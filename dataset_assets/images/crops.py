@@ -1,0 +1,160 @@
+"""The crop stage: the images of whole partitions to one file of finished JPEGs a shard.
+
+An image that was cropped before and is unchanged is copied from the file that is there, not encoded again.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from dataset_assets.catalog.images import record_checksums
+from dataset_assets.dataset import Dataset
+from dataset_assets.errors import DropReason
+from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings
+from dataset_assets.images.store import CROP_SCHEMA, ROW_GROUP, Row, find_reusable, make_row, open_rows
+from dataset_assets.images.workers import CropWorkers
+from dataset_assets.progress import Progress, Silence
+from dataset_assets.records import Crop, CropTask, Drop, sample_key
+from dataset_assets.shards.partition import Partition
+from dataset_assets.shards.plan import read_plan, split_shards
+from dataset_assets.storage.atomic import remove
+from dataset_assets.storage.parquet import writing_table
+from dataset_assets.work import Outcome, Work, begin
+
+
+def make_crops(
+    dataset: Dataset, partitions: Iterable[str], *, force: bool = False, progress: Progress | None = None
+) -> dict[str, Outcome]:
+    """Return what became of each partition, after making the crops that are not fresh.
+
+    Raises OrderError for a partition without a plan, StorageError when a file cannot be written.
+    """
+    begun = {key: begin(dataset, Stage.RESIZED_CROPS, key, force=force) for key in partitions}
+    stale = {key: _find_shards(work, force=force) for key, work in begun.items() if isinstance(work, Work)}
+    progress = progress or Silence()
+    progress.start(Stage.RESIZED_CROPS, sum(len(shard.rows) for shards in stale.values() for shard in shards), "images")
+    # One stream of tasks over all partitions: no worker waits while a shard is written.
+    tasks = (task for shards in stale.values() for shard in shards for task in shard.tasks())
+    outcomes = {}
+    with CropWorkers(dataset.settings.workers, dataset.settings.images, dataset.sources) as workers:
+        results = (result for _, result in workers.run(tasks))
+        for key, work in begun.items():
+            outcomes[key] = work if isinstance(work, Outcome) else _write_partition(work, stale[key], results, progress)
+    progress.finish()
+    return outcomes
+
+
+def _find_shards(work: Work, *, force: bool) -> list["_Shard"]:
+    """Return the shards of a partition that have to be written; the others are kept."""
+    shards = []
+    for number, rows in split_shards(read_plan(work.dataset, work.partition), work.dataset.settings.shards.shard_size):
+        shard = _Shard(work, number, rows, reuse=not force)
+        kept = work.keep(number, shard.made_from)
+        if kept is None or kept.facts["retry"]:
+            shards.append(shard)
+    return shards
+
+
+def _write_partition(
+    work: Work, shards: Iterable["_Shard"], results: Iterator[Crop | Drop], progress: Progress
+) -> Outcome:
+    started = time.monotonic()
+    encoded = sum(shard.write(results, progress) for shard in shards)
+    seconds = time.monotonic() - started
+    partition = Partition.parse(work.partition)
+    for number in set(partition.shards) - {piece.number for piece in work.pieces}:
+        remove(work.dataset.layout.crops(partition.bucket_id, number))  # of an earlier cut of the bucket
+    facts = [piece.facts for piece in work.pieces]
+    return work.finish(
+        output=fingerprint([(piece.number, piece.output) for piece in work.pieces]),
+        report={
+            **{name: sum(fact[name] for fact in facts) for name in ("images", "crops", "retry")},
+            "drops": dict(sum((Counter(fact["drops"]) for fact in facts), Counter())),
+            "bytes": sum(piece.bytes for piece in work.pieces),
+            "encoded": encoded,
+            "seconds": round(seconds, 3),
+        },
+    )
+
+
+class _Shard:
+    """A shard of a partition, and what its file will be made from."""
+
+    def __init__(self, work: Work, number: int, rows: pa.Table, *, reuse: bool) -> None:
+        self.rows = rows  # of the plan
+        self._work = work
+        self._number = number
+        self._path = work.dataset.layout.crops(Partition.parse(work.partition).bucket_id, number)
+        self._reuse = reuse
+        settings = fingerprint_settings(work.dataset.settings, Stage.RESIZED_CROPS)
+        columns = rows.select(["image_id", "revision", "target_w", "target_h"]).to_pydict().values()
+        self._row_prints = [fingerprint(settings, *row) for row in zip(*columns, strict=True)]
+        self.made_from = fingerprint(rows["slot"].to_pylist(), self._row_prints)
+
+    @cached_property
+    def _old(self) -> dict[str, int]:
+        return find_reusable(self._path) if self._reuse else {}
+
+    def tasks(self) -> Iterator[CropTask]:
+        """Yield the images that cannot be copied."""
+        for row, made_from in zip(self.rows.to_pylist(), self._row_prints, strict=True):
+            if made_from not in self._old:
+                yield CropTask(
+                    slot=row["slot"],
+                    image_id=row["image_id"],
+                    source=row["source"],
+                    uri=row["uri"],
+                    version=row["version"],
+                    target=(row["target_w"], row["target_h"]),
+                )
+
+    def write(self, results: Iterator[Crop | Drop], progress: Progress) -> int:
+        """Write the file from copies and the next of `results`; return how many of these there were."""
+        self._work.replace(self._number)
+        drops: Counter[str] = Counter()
+        digests: list[Any] = []
+        checksums: dict[int, str] = {}
+        with writing_table(self._path, CROP_SCHEMA, compression="none") as writer:
+            for group in self._rows_of(results, checksums):
+                writer.write_table(pa.Table.from_pylist(group, schema=CROP_SCHEMA))
+                drops.update(row["reason"] for row in group if row["reason"])
+                digests += [(row["slot"], row["key"], row["source_sha256"], row["reason"]) for row in group]
+                progress.advance(len(group))
+        settings = fingerprint_settings(self._work.dataset.settings, Stage.RESIZED_CROPS)
+        targets = self.rows.select(["target_w", "target_h"]).slice(0, 1).to_pylist()
+        with self._work.dataset.catalog.writing() as connection:
+            record_checksums(connection, [(row, checksum) for row, checksum in checksums.items() if checksum])
+        self._work.put(
+            self._path,
+            made_from=self.made_from,
+            output=fingerprint(settings, targets, digests),
+            number=self._number,
+            facts={
+                "images": len(self.rows),
+                "crops": len(self.rows) - drops.total(),
+                "drops": dict(drops),
+                "retry": sum(count for reason, count in drops.items() if DropReason(reason).passing),
+            },
+        )
+        return len(checksums)
+
+    def _rows_of(self, results: Iterator[Crop | Drop], checksums: dict[int, str]) -> Iterator[list[Row]]:
+        """Yield the rows of the file by row group; `checksums` gets those of the sources that were read, by row id."""
+        with ExitStack() as stack:
+            old = stack.enter_context(open_rows(self._path)) if self._old else None
+            for start in range(0, len(self.rows), ROW_GROUP):
+                group: list[Row] = []
+                plan = self.rows.slice(start, ROW_GROUP).to_pylist()
+                for row, made_from in zip(plan, self._row_prints[start:], strict=False):
+                    if old is not None and made_from in self._old:
+                        group.append({**old[self._old[made_from]], "slot": row["slot"]})
+                        continue
+                    result = next(results)
+                    checksums[row["id"]] = result.source_sha256
+                    group.append(make_row(row["slot"], sample_key(row["image_id"]), row["image_id"], made_from, result))
+                yield group

@@ -1,0 +1,97 @@
+"""The file that the crops of one shard rest in: one row an image of the plan, readable with any Parquet tool."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_assets.errors import DropReason, StorageError
+from dataset_assets.records import Crop, Drop
+from dataset_assets.storage.parquet import open_table, read_table
+
+# Where `reason` is not "", there is no crop and the columns after `detail` are empty.
+CROP_SCHEMA = pa.schema(
+    [
+        ("slot", pa.int64()),
+        ("key", pa.string()),  # SPEC 1.4
+        ("image_id", pa.string()),
+        ("made_from", pa.string()),  # all that this row depends on: where it is equal the row can be copied
+        ("source_sha256", pa.string()),  # "" where the source could not be read
+        ("reason", pa.string()),  # a DropReason
+        ("detail", pa.string()),
+        ("jpeg", pa.binary()),
+        ("w", pa.int32()),  # the rest as in records.Crop
+        ("h", pa.int32()),
+        ("src_w", pa.int32()),
+        ("src_h", pa.int32()),
+        ("scale", pa.float64()),
+        ("x", pa.int32()),
+        ("y", pa.int32()),
+        ("corner", pa.int32()),
+        ("quality", pa.int32()),
+        ("subsampling", pa.string()),
+    ]
+)
+ROW_GROUP = 64  # images: some megabytes, which bounds the memory of writers and readers
+
+Row = Mapping[str, Any]
+
+
+def make_row(slot: int, key: str, image_id: str, made_from: str, result: Crop | Drop) -> Row:
+    """Return one row of the file."""
+    facts = asdict(result) if isinstance(result, Crop) else {"reason": result.reason.value, "detail": result.detail}
+    return {
+        "slot": slot,
+        "key": key,
+        "image_id": image_id,
+        "made_from": made_from,
+        "source_sha256": result.source_sha256,
+        "reason": "",
+        "detail": "",
+        **facts,
+    }
+
+
+def find_reusable(path: Path) -> dict[str, int]:
+    """Return the numbers of the rows that can be copied, by what they were made from; none of a damaged file."""
+    try:
+        made = read_table(path, ["made_from", "reason"]).to_pydict()
+    except StorageError:
+        return {}
+    passing = {reason.value for reason in DropReason if reason.passing}
+    rows = enumerate(zip(made["made_from"], made["reason"], strict=True))
+    return {made_from: number for number, (made_from, reason) in rows if reason not in passing}
+
+
+def read_crops(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file, some megabytes in memory at a time. Raises StorageError."""
+    with open_table(path) as file:
+        for group in range(file.num_row_groups):
+            yield from file.read_row_group(group).to_pylist()
+
+
+class CropRows:
+    """The rows of an open file by number; asked for in ascending order, each row group is read once."""
+
+    def __init__(self, file: pq.ParquetFile) -> None:
+        self._file = file
+        self._group = -1
+        self._rows: list[Row] = []
+
+    def __getitem__(self, number: int) -> Row:
+        group, offset = divmod(number, ROW_GROUP)
+        if group != self._group:
+            self._rows = self._file.read_row_group(group).to_pylist()
+            self._group = group
+        return self._rows[offset]
+
+
+@contextmanager
+def open_rows(path: Path) -> Iterator[CropRows]:
+    """Yield the rows of a file by number. Raises StorageError."""
+    with open_table(path) as file:
+        yield CropRows(file)

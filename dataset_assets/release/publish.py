@@ -1,0 +1,148 @@
+"""The last stages: manifest and card of everything the shards recorded. No tar and no image is opened here."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from dataset_assets.buckets.protos import make_buckets
+from dataset_assets.catalog.captions import CaptionStatus, count_captions, list_sources
+from dataset_assets.catalog.state import Piece, load_pieces, load_states
+from dataset_assets.dataset import Dataset
+from dataset_assets.errors import DropReason, IncompleteError
+from dataset_assets.freshness import Stage, find_state, fingerprint, judge
+from dataset_assets.release.card import CaptionUsage, render_card
+from dataset_assets.release.manifest import (
+    BucketShards,
+    ShardEntry,
+    SourceEntry,
+    build_manifest,
+    dump_manifest,
+    load_manifest,
+)
+from dataset_assets.shards.partition import Partition
+from dataset_assets.storage.atomic import write_bytes
+from dataset_assets.work import Outcome, begin
+
+_NAMED = 3  # stale partitions that a message names
+
+
+def write_manifest(dataset: Dataset, *, force: bool = False) -> Outcome:
+    """Return what became of the manifest, after writing it if it is not fresh.
+
+    Raises IncompleteError while a partition is missing or stale, when nothing is left to export, or when the counts do
+    not add up to the images seen.
+    """
+    _require_fresh_shards(dataset)
+    work = begin(dataset, Stage.MANIFEST, force=force)
+    if isinstance(work, Outcome):
+        return work
+    with dataset.catalog.reading() as connection:
+        shards = load_pieces(connection, Stage.SHARDS)
+    assigned = find_state(work.states, Stage.BUCKET_ASSIGNMENTS).report
+    drops = sum((Counter(piece.facts["drops"]) for piece in shards), Counter(assigned["drops"]))
+    if not any(piece.path for piece in shards):
+        said = ", ".join(f"{reason} {count:,}" for reason, count in drops.most_common() if count)
+        raise IncompleteError(f"there is nothing to export: {assigned['seen']:,} images seen{said and f' ({said})'}")
+    manifest = build_manifest(
+        dataset.settings,
+        created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+        buckets=_fill_buckets(dataset, shards),
+        caption_sources=_used_sources(dataset, shards),
+        images_seen=assigned["seen"],
+        drops={DropReason(reason): count for reason, count in drops.items()},
+    )
+    data = dump_manifest(manifest)
+    work.replace()
+    write_bytes(dataset.layout.manifest, data)
+    work.put(dataset.layout.manifest, made_from=fingerprint(work.inputs), output=fingerprint(data.decode()))
+    summary = manifest["summary"]
+    return work.finish(
+        output=fingerprint(data.decode()),
+        report={
+            "export_id": manifest["export_id"],
+            "summary": summary,
+            "shards": sum(1 for piece in shards if piece.path),
+            "bytes": sum(piece.bytes for piece in shards),
+            "selected": dict(_count_selected(shards)),
+        },
+    )
+
+
+def write_card(dataset: Dataset, *, force: bool = False) -> Outcome:
+    """Return what became of the dataset card, after writing it if it is not fresh.
+
+    Raises OrderError when there is no manifest yet.
+    """
+    work = begin(dataset, Stage.DATASET_CARD, force=force)
+    if isinstance(work, Outcome):
+        return work
+    with dataset.catalog.reading() as connection:
+        counts = count_captions(connection)
+    selected = find_state(work.states, Stage.MANIFEST).report["selected"]
+    usage = CaptionUsage(
+        planned={int(index): count for index, count in selected.items()},
+        available={variant: count for (variant, status), count in counts.items() if status == CaptionStatus.OK},
+    )
+    card = render_card(load_manifest(dataset.layout.manifest), usage, dataset.settings.dataset).encode()
+    work.replace()
+    write_bytes(dataset.layout.card, card)
+    work.put(dataset.layout.card, made_from=fingerprint(work.inputs), output=fingerprint(card.decode()))
+    return work.finish(output=fingerprint(card.decode()), report={"bytes": len(card)})
+
+
+def _require_fresh_shards(dataset: Dataset) -> None:
+    """Raise IncompleteError unless every shard there has to be is there and made from what is there now."""
+    with dataset.catalog.reading() as connection:
+        verdicts = judge(dataset.settings, dataset.layout, load_states(connection), load_pieces(connection))
+    wanted = (Stage.BUCKET_ASSIGNMENTS, Stage.SHARDS)
+    faults = [
+        f"{stage} {partition}: {verdict.state}, {verdict.reason}".replace(" :", ":")
+        for (stage, partition), verdict in verdicts.items()
+        if stage in wanted and not verdict.fresh
+    ]
+    if faults:
+        more = f" (and {len(faults) - _NAMED} more)" if len(faults) > _NAMED else ""
+        raise IncompleteError(
+            f"the export is not complete: {'; '.join(faults[:_NAMED])}{more}. Materialize these first, "
+            "or run `dataset-assets build`"
+        )
+
+
+def _fill_buckets(dataset: Dataset, shards: Iterable[Piece]) -> list[BucketShards]:
+    """Return every bucket with its tars, in order."""
+    entries = defaultdict(list)
+    for piece in sorted(shards, key=lambda piece: piece.number):
+        if piece.path:
+            entry = ShardEntry(
+                path=piece.facts["path"], count=piece.facts["count"], bytes=piece.bytes, sha256=piece.output
+            )
+            entries[Partition.parse(piece.partition).bucket_id].append(entry)
+    return [
+        BucketShards(
+            bucket=bucket, count=sum(entry.count for entry in entries[bucket.id]), shards=tuple(entries[bucket.id])
+        )
+        for bucket in make_buckets(dataset.settings.buckets.base_resolutions, dataset.settings.buckets.divisible)
+    ]
+
+
+def _used_sources(dataset: Dataset, shards: Iterable[Piece]) -> dict[int, SourceEntry]:
+    """Return the caption sources that samples of the export name."""
+    used = {source for piece in shards for source in piece.facts["sources"]}
+    with dataset.catalog.reading() as connection:
+        sources = list_sources(connection)
+    return {
+        source.id: SourceEntry(
+            backend=source.backend,
+            model=source.model,
+            created_at=source.created_at,
+            system_prompt_sha256=source.system_prompt_sha256,
+            user_prompt_sha256=source.user_prompt_sha256,
+        )
+        for source in sources
+        if source.id in used
+    }
+
+
+def _count_selected(shards: Iterable[Piece]) -> Counter[str]:
+    """Return how many samples each selector gave their caption, by its index as text."""
+    return sum((Counter(piece.facts["selected"]) for piece in shards), Counter())

@@ -1,0 +1,150 @@
+"""The shard stage: finished crops and chosen captions to tars. JPEG bytes are copied, never decoded."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+import pyarrow as pa
+
+from dataset_assets.catalog.state import Piece, load_pieces
+from dataset_assets.dataset import Dataset
+from dataset_assets.errors import DropReason
+from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings
+from dataset_assets.images.store import Row, read_crops
+from dataset_assets.progress import Progress, Silence
+from dataset_assets.settings import Settings
+from dataset_assets.shards.partition import Partition
+from dataset_assets.shards.plan import split_shards
+from dataset_assets.shards.sample import sample_members
+from dataset_assets.shards.tar import TarWriter
+from dataset_assets.storage.atomic import remove, writing
+from dataset_assets.storage.layout import shard_path
+from dataset_assets.storage.parquet import read_table
+from dataset_assets.work import Outcome, Work, begin
+
+
+def write_shards(dataset: Dataset, key: str, *, force: bool = False, progress: Progress | None = None) -> Outcome:
+    """Return what became of one partition's tars, after writing those whose samples changed.
+
+    A shard without a sample has no file. Raises OrderError when crops or the selection have not been made.
+    """
+    work = begin(dataset, Stage.SHARDS, key, force=force)
+    if isinstance(work, Outcome):
+        return work
+    progress = progress or Silence()
+    started = time.monotonic()
+    partition = Partition.parse(key)
+    chosen = dict(split_shards(read_table(dataset.layout.selection(key)), dataset.settings.shards.shard_size))
+    with dataset.catalog.reading() as connection:
+        crops = load_pieces(connection, Stage.RESIZED_CROPS, key)
+    progress.start(Stage.SHARDS, len(crops), "shards")
+    written = 0
+    for piece in crops:
+        written += _write_shard(work, partition, piece, chosen[piece.number])
+        progress.advance(1)
+    progress.finish()
+    for number in set(partition.shards) - {piece.number for piece in work.pieces}:
+        remove(dataset.layout.tar(partition.bucket_id, number))  # of an earlier cut of the bucket
+    facts = [piece.facts for piece in work.pieces]
+    return work.finish(
+        output=fingerprint([(piece.number, piece.output, piece.facts["drops"]) for piece in work.pieces]),
+        report={
+            "samples": sum(fact["count"] for fact in facts),
+            "shards": sum(1 for piece in work.pieces if piece.path),
+            "written": written,
+            "bytes": sum(piece.bytes for piece in work.pieces),
+            **{name: dict(sum((Counter(fact[name]) for fact in facts), Counter())) for name in ("drops", "selected")},
+            "sources": sorted({source for fact in facts for source in fact["sources"]}),
+            "seconds": round(time.monotonic() - started, 3),
+        },
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What went into a tar and what was left out."""
+
+    count: int = 0
+    drops: Counter[str] = field(default_factory=Counter)
+    selected: Counter[str] = field(default_factory=Counter)  # by selector index; JSON's keys are text
+    sources: set[int] = field(default_factory=set)
+
+
+def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Table) -> bool:
+    """Write one tar unless it is there already, made from the same; return whether it was written."""
+    settings, layout = work.dataset.settings, work.dataset.layout
+    made_from = fingerprint(fingerprint_settings(settings, Stage.SHARDS), crops.output, chosen.to_pydict())
+    if work.keep(crops.number, made_from):
+        return False
+    work.replace(crops.number)
+    path = layout.tar(partition.bucket_id, crops.number)
+    tally = _Tally()
+    samples = _samples(read_crops(layout.crops(partition.bucket_id, crops.number)), chosen, settings, partition, tally)
+    first = next(samples, None)
+    if first is None:
+        remove(path)
+    else:
+        with writing(path) as file:
+            tar = TarWriter(file)
+            for members in chain([first], samples):
+                for name, data in members:
+                    tar.add(name, data)
+            tar.close()
+    work.put(
+        path if first else None,
+        made_from=made_from,
+        output=tar.sha256 if first else "",
+        number=crops.number,
+        facts={
+            "path": shard_path(partition.bucket_id, crops.number),
+            "count": tally.count,
+            "drops": dict(tally.drops),
+            "selected": dict(tally.selected),
+            "sources": sorted(tally.sources),
+        },
+    )
+    return first is not None
+
+
+def _samples(
+    crops: Iterator[Row], chosen: pa.Table, settings: Settings, partition: Partition, tally: _Tally
+) -> Iterator[tuple[tuple[str, bytes], ...]]:
+    """Yield the members of every sample that belongs into the tar, in slot order; count the others."""
+    captions = {row["slot"]: row for row in chosen.to_pylist()}
+    for crop in crops:
+        caption = captions[crop["slot"]]
+        reason = crop["reason"]
+        if not reason and caption["selector_index"] < 0 and settings.captions.missing_caption_policy == "drop":
+            reason = DropReason.NO_CAPTION.value
+        if reason:
+            tally.drops[reason] += 1
+            continue
+        tally.count += 1
+        if caption["selector_index"] >= 0:
+            tally.selected[str(caption["selector_index"])] += 1
+            tally.sources.add(caption["caption_source"])
+        meta = _describe(crop, caption, partition.bucket_id, settings.images.mode)
+        yield sample_members(crop["key"], crop["jpeg"], caption["text"], meta)
+
+
+def _describe(crop: Row, caption: Row, bucket_id: str, mode: str) -> dict[str, object]:
+    """Return the sample's JSON (SPEC 1.4), in the order of SAMPLE_FIELDS."""
+    return {
+        "image_id": crop["image_id"],
+        "bucket_id": bucket_id,
+        "target_w": crop["w"],
+        "target_h": crop["h"],
+        "w": crop["w"],
+        "h": crop["h"],
+        "src_w": crop["src_w"],
+        "src_h": crop["src_h"],
+        "image_mode": mode,
+        "jpeg": {"quality": crop["quality"], "subsampling": crop["subsampling"]},
+        "crop": {"scale": crop["scale"], "x": crop["x"], "y": crop["y"], "corner": crop["corner"]},
+        "source_sha256": crop["source_sha256"],
+        "caption_variant": caption["variant"],
+        "caption_selector_index": caption["selector_index"],
+        "caption_source_id": caption["caption_source"],
+    }

@@ -1,0 +1,54 @@
+"""What a source of images offers: a listing that opens nothing, and the bytes of one image. No source lives here."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from dataset_assets.errors import DropReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One image that a source offers, as its listing says; nothing was opened for it."""
+
+    uri: str  # where the source finds it
+    image_id: str  # SPEC 1.4
+    size: int  # bytes
+    version: str  # differs when the file differs, as far as a listing can tell
+    sidecars: str = ""  # the files beside it and their versions, see `split_sidecars`
+    fault: tuple[DropReason, str] | None = None  # why it cannot be used, where the listing shows that already
+
+
+class Reader(Protocol):
+    """Gives an image's bytes. Crosses process borders, so it holds nothing but where the source is."""
+
+    def read(self, uri: str, version: str) -> bytes:
+        """Return the whole file. Raises SampleError: UNREADABLE, or SOURCE_CHANGED when it is not `version`."""
+
+
+class Source(Reader, Protocol):
+    """One place that images come from."""
+
+    def list_images(self, ignored: Counter[str]) -> Iterator[Listed]:
+        """Offer every image in a fixed order; files that are none are counted in `ignored` by extension.
+
+        Raises SourceError when the source cannot be listed.
+        """
+
+    def open(self, uri: str) -> AbstractContextManager[BinaryIO]:
+        """Open an image to read its header. Raises SampleError(UNREADABLE)."""
+
+    def read_sidecar(self, uri: str, extension: str) -> bytes | None:
+        """Return the file beside the image whose extension this is on disk, None where it is gone."""
+
+
+def join_sidecars(versions: dict[str, str]) -> str:
+    """Return extensions (as on disk, without the dot) and versions as the one text that the catalog keeps."""
+    return ";".join(f"{extension}:{versions[extension]}" for extension in sorted(versions))
+
+
+def split_sidecars(text: str) -> dict[str, str]:
+    """Return what `join_sidecars` was given."""
+    return dict(pair.split(":", 1) for pair in text.split(";")) if text else {}

@@ -1,0 +1,96 @@
+"""What differs between a listing and the catalog's index: set operations over two tables, no file and no database."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from dataset_assets.errors import DropReason, SourceError
+from dataset_assets.sources.base import Listed
+
+# Reasons that a look at the file may find gone although the listing shows the same file.
+_LOOK_AGAIN = (DropReason.UNREADABLE, DropReason.DUPLICATE_ID, DropReason.TOO_MANY_PIXELS)
+
+_LISTED = {
+    "source": "str",
+    "uri": "str",
+    "image_id": "str",
+    "size": "int64",
+    "version": "str",
+    "sidecars": "str",
+    "checksum": "str",
+    "reason": "str",
+    "detail": "str",
+}
+_KEY = ["source", "uri"]
+_NOTHING: dict[str, str | int | bool] = {
+    "id": 0,
+    "image_id": "",
+    "version": "",
+    "revision": "",
+    "checksum": "",
+    "sidecars": "",
+    "width": 0,
+    "height": 0,
+    "reason": "",
+    "removed": False,
+}
+
+
+def make_frame(listed: Iterable[tuple[str, Listed]]) -> pd.DataFrame:
+    """Return (source name, image) pairs as a frame, one row an image; `reason` is why the listing rules one out.
+
+    An id that was listed before gets DUPLICATE_ID. Raises SourceError when two sources offer the same id.
+    """
+    rows = [
+        (source, one.uri, one.image_id, one.size, one.version, one.sidecars, "", *(one.fault or ("", "")))
+        for source, one in listed
+    ]
+    frame = pd.DataFrame.from_records(rows, columns=list(_LISTED)).astype(_LISTED)
+    repeated = frame.loc[frame["image_id"].duplicated()]
+    first = frame.drop_duplicates("image_id").set_index("image_id").loc[repeated["image_id"]]
+    for image_id, one, other in zip(first.index, first["source"], repeated["source"], strict=True):
+        if one != other:
+            raise SourceError(f'"{image_id}" is in both sources {one} and {other}: give one of them a prefix')
+    frame.loc[repeated.index, "reason"] = DropReason.DUPLICATE_ID.value
+    frame.loc[repeated.index, "detail"] = [f"the same id as {uri}" for uri in first["uri"]]
+    return frame
+
+
+def compare(listed: pd.DataFrame, known: pd.DataFrame, *, max_pixels: int, look_again: bool) -> pd.DataFrame:
+    """Return what has to be written: the listed images that the index does not have just so.
+
+    Where `listed` has checksums, they decide what changed, else versions do. Added columns: `id` (the index's row, 0
+    where there is none), `look` (the file has to be opened) and `revision`. `look_again`: also at all that could not
+    be used before.
+    """
+    old = known.rename(columns={name: f"old_{name}" for name in known.columns if name not in _KEY})
+    both = listed.merge(old, on=_KEY, how="left")
+    new = both["old_id"].isna()
+    for name, dtype in known.dtypes.items():
+        if name not in _KEY:
+            both[f"old_{name}"] = both[f"old_{name}"].fillna(_NOTHING[str(name)]).astype(dtype)
+    moved = both["version"] != both["old_version"]
+    checked = (both["checksum"] != "") & (both["old_checksum"] != "")
+    silent = checked & ~moved & (both["checksum"] != both["old_checksum"])
+    touched = checked & moved & (both["checksum"] == both["old_checksum"])
+    changed = (moved & ~touched) | silent
+
+    usable = both["reason"] == ""
+    before = both["old_reason"].isin(_LOOK_AGAIN) | (look_again & (both["old_reason"] != ""))
+    before |= both["old_width"].astype("int64") * both["old_height"] > max_pixels
+    both["id"] = both["old_id"]
+    both["look"] = usable & (changed | before)
+    both["revision"] = both["old_revision"].mask(changed, both["version"])
+    both.loc[silent, "revision"] = both["version"] + "-" + both["checksum"].str.slice(0, 16)
+    both["checksum"] = both["checksum"].mask((both["checksum"] == "") & ~changed, both["old_checksum"])
+    differs = new | both["look"] | both["old_removed"] | (~usable & (both["reason"] != both["old_reason"]))
+    for name in ("image_id", "version", "checksum", "sidecars"):
+        differs |= both[name] != both[f"old_{name}"]
+    return both.loc[differs, ["id", *listed.columns, "look", "revision"]]
+
+
+def find_removed(listed: pd.DataFrame, known: pd.DataFrame) -> list[int]:
+    """Return the index's rows of images that are listed no more."""
+    present = known.loc[~known["removed"], ["id", *_KEY]]
+    both = present.merge(listed[_KEY], on=_KEY, how="left", indicator=True)
+    return [int(row) for row in both.loc[both["_merge"] == "left_only", "id"]]

@@ -1,0 +1,186 @@
+"""Brings the index of images up to date with the sources: lists everything, opens only what is new or changed."""
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from hashlib import sha256
+from itertools import repeat
+from multiprocessing import get_context
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection
+
+from dataset_assets.catalog.database import BATCH
+from dataset_assets.catalog.images import count_images, insert_images, known_images, update_images
+from dataset_assets.catalog.state import StageState, load_states, put_state, void_state
+from dataset_assets.dataset import Dataset
+from dataset_assets.errors import DropReason, SampleError
+from dataset_assets.freshness import Stage, fingerprint, judge_inputs, list_inputs
+from dataset_assets.images.probe import configure, probe
+from dataset_assets.progress import Progress, Silence
+from dataset_assets.records import Header
+from dataset_assets.sources.base import Listed, Source
+from dataset_assets.sources.compare import compare, find_removed, make_frame
+from dataset_assets.work import Outcome
+
+_ALONE = 200  # so few headers are read faster than processes start
+_CHUNK = 64  # files a worker is handed at once
+_HASH_CHUNK = 1 << 20  # bytes
+
+_RULED = ["look", "reason", "detail"]
+_LISTED = ["id", "source", "uri", "image_id", "size", "version", "revision", "checksum", "sidecars"]
+
+Found = Header | tuple[DropReason, str]
+
+
+def scan_sources(
+    dataset: Dataset, *, checksum: bool = False, force: bool = False, progress: Progress | None = None
+) -> Outcome:
+    """Return what the sources hold now, after bringing the index up to date with it.
+
+    `checksum` reads every file and compares content, not only size and time; `force` opens every file's header again.
+    Raises SourceError when a source cannot be listed: then nothing is changed.
+    """
+    progress = progress or Silence()
+    ignored: Counter[str] = Counter()
+    listed = make_frame(_list(dataset, ignored, progress))
+    if checksum:
+        _fill_checksums(dataset, listed, progress)
+    with dataset.catalog.reading() as connection:
+        known = known_images(connection).to_pandas()
+        states = load_states(connection, [""])
+    before = states.get((Stage.RAW_IMAGES, ""))
+    look_again = force or not judge_inputs(dataset.settings, states, Stage.RAW_IMAGES).fresh
+    changes = compare(listed, known, max_pixels=dataset.settings.images.max_pixels, look_again=look_again)
+    removed = find_removed(listed, known)
+    changed = bool(removed or len(changes))
+    if changed:
+        _write(dataset, changes, removed, progress)
+    inputs = list_inputs(dataset.settings, states, Stage.RAW_IMAGES)
+    with dataset.catalog.writing() as connection:
+        counts = count_images(connection)
+        state = StageState(
+            stage=Stage.RAW_IMAGES,
+            fingerprint=fingerprint(inputs),
+            # A token, not a digest: it says that the index is another one, at no cost for the rows that are the same.
+            output=before.output if before and not before.interrupted and not changed else uuid.uuid4().hex,
+            report={
+                "inputs": inputs,
+                "seen": sum(counts.values()),
+                "usable": counts.get("", 0),
+                "drops": {reason: count for reason, count in counts.items() if reason},
+                "added": int((changes["id"] == 0).sum()),
+                "updated": int((changes["id"] != 0).sum()),
+                "removed": len(removed),
+                "ignored": dict(ignored.most_common()),
+            },
+        )
+        put_state(connection, state)
+    return Outcome(state, reused=not changed)
+
+
+def _list(dataset: Dataset, ignored: Counter[str], progress: Progress) -> Iterator[tuple[str, Listed]]:
+    progress.start("listing files", None, "files")
+    for name, source in dataset.sources.items():
+        for listed in source.list_images(ignored):
+            progress.advance(1)
+            yield name, listed
+    progress.finish()
+
+
+def _fill_checksums(dataset: Dataset, listed: pd.DataFrame, progress: Progress) -> None:
+    usable = listed[listed["reason"] == ""]
+    progress.start("reading content", len(usable), "files")
+    checksums = []
+    with ThreadPoolExecutor(dataset.settings.workers) as pool:
+        sources = (dataset.sources[name] for name in usable["source"])
+        for checksum in pool.map(_hash, sources, usable["uri"]):
+            checksums.append(checksum)
+            progress.advance(1)
+    listed.loc[usable.index, "checksum"] = checksums
+    progress.finish()
+
+
+def _hash(source: Source, uri: str) -> str:
+    """Return the sha256 of a file, "" where it cannot be read: its header then says why."""
+    digest = sha256()
+    try:
+        with source.open(uri) as file:
+            while chunk := file.read(_HASH_CHUNK):
+                digest.update(chunk)
+    except (SampleError, OSError):
+        return ""
+    return digest.hexdigest()
+
+
+def _write(dataset: Dataset, changes: pd.DataFrame, removed: list[int], progress: Progress) -> None:
+    """Write the changes batch by batch: a scan that is killed goes on where it was."""
+    with dataset.catalog.writing() as connection:
+        void_state(connection, Stage.RAW_IMAGES)  # until the index is whole again
+        update_images(connection, [{"id": row, "removed": True} for row in removed])
+    looks = changes[changes["look"]]
+    progress.start("reading headers", len(looks), "images")
+    headers = _probe_all(dataset, looks)
+    for start in range(0, len(changes), BATCH):
+        batch = changes.iloc[start : start + BATCH]
+        facts = [
+            _facts_of(look, reason, detail, headers) for look, reason, detail in batch[_RULED].itertuples(index=False)
+        ]
+        with dataset.catalog.writing() as connection:
+            _put(connection, batch, facts)
+        progress.advance(int(batch["look"].sum()))
+    progress.finish()
+
+
+def _facts_of(look: bool, reason: str, detail: str, headers: Iterator[Found]) -> dict[str, Any]:
+    """Return what is known of the file itself now, {} where nothing of that has changed."""
+    if look:
+        return _facts(next(headers))
+    return _facts((DropReason(reason), detail)) if reason else {}
+
+
+def _put(connection: Connection, batch: pd.DataFrame, facts: Iterable[dict[str, Any]]) -> None:
+    rows = batch[_LISTED].to_dict("records")
+    whole = [{**row, **known, "removed": False} for row, known in zip(rows, facts, strict=True)]
+    there = [row for row in whole if row["id"]]
+    insert_images(connection, [{name: row[name] for name in row if name != "id"} for row in whole if not row["id"]])
+    update_images(connection, [row for row in there if "width" in row])
+    update_images(connection, [row for row in there if "width" not in row])
+
+
+def _facts(found: Found) -> dict[str, Any]:
+    """Return the index's columns for a header, or for why there is none."""
+    if isinstance(found, Header):
+        return {
+            "width": found.width,
+            "height": found.height,
+            "orientation": found.orientation,
+            "format": found.format,
+            "reason": "",
+            "detail": "",
+        }
+    reason, detail = found
+    return {"width": 0, "height": 0, "orientation": 0, "format": "", "reason": reason.value, "detail": detail}
+
+
+def _probe_all(dataset: Dataset, looks: pd.DataFrame) -> Iterator[Found]:
+    """Yield what the headers of these files say, in order."""
+    sources = (dataset.sources[name] for name in looks["source"])
+    limits = repeat(dataset.settings.images.max_pixels)
+    if len(looks) <= _ALONE or dataset.settings.workers == 1:
+        yield from map(_probe_one, sources, looks["uri"], limits)
+        return
+    with ProcessPoolExecutor(dataset.settings.workers, mp_context=get_context("spawn"), initializer=configure) as pool:
+        yield from pool.map(_probe_one, sources, looks["uri"], limits, chunksize=_CHUNK)
+
+
+def _probe_one(source: Source, uri: str, max_pixels: int) -> Found:
+    try:
+        with source.open(uri) as file:
+            return probe(file, max_pixels=max_pixels)
+    except SampleError as error:
+        return error.reason, error.detail
+    except OSError as error:
+        return DropReason.UNREADABLE, error.strerror or str(error)

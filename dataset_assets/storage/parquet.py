@@ -1,0 +1,42 @@
+"""Parquet artifacts: read with errors as StorageError, written whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_assets.errors import StorageError
+from dataset_assets.storage.atomic import writing
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Return a Parquet file, or some of its columns. Raises StorageError where it is missing or damaged."""
+    with open_table(path) as file:
+        return file.read(columns)
+
+
+@contextmanager
+def open_table(path: Path) -> Iterator[pq.ParquetFile]:
+    """Yield a Parquet file, of which the footer is read. Raises StorageError where it is missing or damaged."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+    except pa.ArrowException as error:
+        raise StorageError(f"{path} is damaged: {error}; remove it and build again") from error
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table as `path`. Raises StorageError."""
+    with writing(path) as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+@contextmanager
+def writing_table(path: Path, schema: pa.Schema, *, compression: str) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer of row groups whose file becomes `path` when the block ends without an exception."""
+    with writing(path) as file, pq.ParquetWriter(file, schema, compression=compression) as writer:
+        yield writer

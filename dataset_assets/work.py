@@ -1,0 +1,122 @@
+"""One stage of one partition while it is made: what may be kept, what is replaced, what is recorded at the end.
+
+Every stage that leaves artifacts goes through here, so that the order that makes it safe to kill stands in one place:
+the record of a file is dropped before the file is replaced and written after, and the record of the stage comes last.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_assets.catalog.state import (
+    Piece,
+    StageState,
+    States,
+    drop_piece,
+    load_pieces,
+    load_states,
+    put_piece,
+    put_state,
+    void_state,
+)
+from dataset_assets.dataset import Dataset
+from dataset_assets.freshness import Inputs, fingerprint, is_whole, judge_inputs, list_inputs
+from dataset_assets.storage.atomic import remove
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a stage of a partition; `reused` when it was fresh and nothing was done."""
+
+    state: StageState
+    reused: bool = False
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """The stage's counts."""
+        return self.state.report
+
+
+class Work:
+    """A stage of a partition that is being made."""
+
+    def __init__(
+        self, dataset: Dataset, stage: str, partition: str, inputs: Inputs, *, states: States, keep: Iterable[Piece]
+    ) -> None:
+        self.dataset = dataset
+        self.stage = stage
+        self.partition = partition
+        self.inputs = inputs
+        self.states = states
+        self._old = {piece.number: piece for piece in keep}
+        self._new: dict[int, Piece] = {}
+
+    def keep(self, number: int, made_from: str) -> Piece | None:
+        """Return the piece that is there already if it was made from just this, and count it as made."""
+        piece = self._old.get(number)
+        if piece is None or piece.fingerprint != made_from or not is_whole(self.dataset.layout, piece):
+            return None
+        self._new[number] = piece
+        return piece
+
+    def replace(self, number: int = 0) -> None:
+        """Say that the piece's file is about to be written: what was recorded of it no longer holds."""
+        with self.dataset.catalog.writing() as connection:
+            drop_piece(connection, self.stage, self.partition, number)
+
+    def put(
+        self, path: Path | None, *, made_from: str, output: str, number: int = 0, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record a file that is written now; `path` None where nothing was left to write."""
+        piece = Piece(
+            stage=self.stage,
+            partition=self.partition,
+            number=number,
+            fingerprint=made_from,
+            output=output,
+            path=str(path.relative_to(self.dataset.layout.root)) if path else "",
+            bytes=path.stat().st_size if path else 0,
+            facts=facts or {},
+        )
+        with self.dataset.catalog.writing() as connection:
+            put_piece(connection, piece)
+        self._new[number] = piece
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """What has been kept or made so far, by number."""
+        return [self._new[number] for number in sorted(self._new)]
+
+    def finish(self, *, output: str, report: Mapping[str, Any]) -> Outcome:
+        """Remove the pieces that are no longer part of it and record the stage as made."""
+        for number in self._old.keys() - self._new.keys():
+            self.replace(number)
+            if path := self._old[number].path:
+                remove(self.dataset.layout.root / path)
+        state = StageState(
+            stage=self.stage,
+            partition=self.partition,
+            fingerprint=fingerprint(self.inputs),
+            output=output,
+            report={**report, "inputs": self.inputs},
+        )
+        with self.dataset.catalog.writing() as connection:
+            put_state(connection, state)
+        return Outcome(state)
+
+
+def begin(dataset: Dataset, stage: str, partition: str = "", *, force: bool = False) -> Work | Outcome:
+    """Return the Work of a stage, or its Outcome when it is fresh and `force` is not asked for.
+
+    Raises OrderError when a stage it is made from has not run yet.
+    """
+    with dataset.catalog.writing() as connection:
+        states = load_states(connection, [partition, ""] if partition else None)
+        pieces = load_pieces(connection, stage, partition)
+        inputs = list_inputs(dataset.settings, states, stage, partition)
+        fresh = judge_inputs(dataset.settings, states, stage, partition).fresh
+        if fresh and not force and all(is_whole(dataset.layout, piece) for piece in pieces):
+            return Outcome(states[stage, partition], reused=True)
+        void_state(connection, stage, partition)
+    return Work(dataset, stage, partition, inputs, states=states, keep=() if force else pieces)

@@ -1,0 +1,51 @@
+"""A source for tests of the workers: the URI says what happens in the worker process."""
+
+import os
+import signal
+import time
+from typing import Never
+
+from dataset_assets.errors import DropReason, SampleError, SourceError
+from dataset_assets.records import CropTask
+from dataset_assets_tests.photos import jpeg
+
+
+class Reader:
+    """Reads `photo`, a JPEG of its own for every version; everything else goes wrong as its name says."""
+
+    def read(self, uri: str, version: str) -> bytes:
+        match uri:
+            case "photo":
+                return jpeg(120, 90, seed=int(version))
+            case "large":
+                return jpeg(1200, 900, seed=int(version))
+            case "segfault":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "exit":
+                os._exit(3)
+            case "hang":
+                time.sleep(3600)
+            case "missing":
+                raise SampleError(DropReason.UNREADABLE, "no such file")
+            case "memory":
+                raise MemoryError
+            case "source":
+                raise SourceError("the disk is gone")
+            case "empty":
+                return b""
+        raise ZeroDivisionError(f"a defect at {uri}")
+
+
+class Stillborn:
+    """Ends the process that receives it before that has started its work."""
+
+    def read(self, uri: str, version: str) -> Never:
+        raise AssertionError
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (7,)
+
+
+def task(slot: int, uri: str = "photo", source: str = "test") -> CropTask:
+    """Return a task; its slot is the photo's seed."""
+    return CropTask(slot=slot, image_id=f"{uri} {slot}", source=source, uri=uri, version=str(slot), target=(64, 64))

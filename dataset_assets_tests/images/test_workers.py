@@ -1,0 +1,238 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import count, islice
+from multiprocessing import active_children
+
+import pytest
+
+from dataset_assets.errors import DropReason, SourceError
+from dataset_assets.images.pipeline import make_crop
+from dataset_assets.images.workers import CropWorkers
+from dataset_assets.records import Crop, CropTask, Drop
+from dataset_assets.settings import ImageSettings
+from dataset_assets_tests.images.readers import Reader, Stillborn, task
+
+SOURCES = {"test": Reader()}
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[CropWorkers]:
+    with CropWorkers(2, ImageSettings(), SOURCES) as pool:
+        yield pool
+
+
+@pytest.fixture(autouse=True)
+def _no_child_stays(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = set(active_children())
+    yield
+    if "workers" not in request.fixturenames:
+        assert set(active_children()) <= before
+
+
+def crop_of(wanted: CropTask) -> Crop:
+    return make_crop(Reader().read(wanted.uri, wanted.version), wanted, ImageSettings())
+
+
+def test_crops_come_in_the_order_of_the_tasks(workers: CropWorkers) -> None:
+    tasks = [task(slot, "large" if slot % 5 == 0 else "photo") for slot in range(30)]
+
+    results = list(workers.run(tasks))
+
+    assert [done for done, _ in results] == tasks
+    assert [crop for _, crop in results] == [crop_of(wanted) for wanted in tasks]
+
+
+def test_one_worker_gives_the_same(workers: CropWorkers) -> None:
+    tasks = [task(slot) for slot in range(10)]
+
+    with CropWorkers(1, ImageSettings(), SOURCES) as alone:
+        assert list(alone.run(tasks)) == list(workers.run(tasks))
+
+
+def test_no_tasks_start_no_worker() -> None:
+    before = active_children()
+
+    with CropWorkers(2, ImageSettings(), SOURCES) as pool:
+        assert list(pool.run([])) == []
+        assert active_children() == before
+
+
+def test_workers_are_kept_between_runs(workers: CropWorkers) -> None:
+    list(workers.run(task(slot) for slot in range(8)))
+    before = {child.pid for child in active_children()}
+
+    list(workers.run(task(slot) for slot in range(8)))
+
+    assert {child.pid for child in active_children()} == before
+    assert len(before) == 2
+
+
+def test_tasks_are_taken_only_as_far_as_needed(workers: CropWorkers) -> None:
+    taken = 0
+
+    def endless() -> Iterator[CropTask]:
+        nonlocal taken
+        for slot in count():
+            taken += 1
+            yield task(slot, "large" if slot == 0 else "photo")
+
+    run = workers.run(endless())
+    for yielded, _ in enumerate(islice(run, 60)):
+        assert taken - yielded <= 16
+
+
+@pytest.mark.parametrize(("uri", "word"), [("segfault", "SIGSEGV"), ("exit", "exit code 3")])
+def test_a_crash_costs_one_image(workers: CropWorkers, uri: str, word: str) -> None:
+    tasks = [task(slot, uri if slot in (2, 3, 9) else "photo") for slot in range(12)]
+
+    results = dict(workers.run(tasks))
+
+    drops = {done.slot: result for done, result in results.items() if isinstance(result, Drop)}
+    assert set(drops) == {2, 3, 9}
+    for drop in drops.values():
+        assert drop.reason == DropReason.DECODE_ERROR
+        assert word in drop.detail
+    assert all(results[wanted] == crop_of(wanted) for wanted in tasks if wanted.slot not in drops)
+
+
+@pytest.mark.parametrize("workers_count", [1, 2])
+def test_a_hang_costs_one_image(workers_count: int) -> None:
+    tasks = [task(0), task(1, "hang"), task(2), task(3)]
+
+    with CropWorkers(workers_count, ImageSettings(timeout_seconds=2.5), SOURCES) as pool:
+        results = [result for _, result in pool.run(tasks)]
+
+    assert results[1] == Drop(reason=DropReason.DECODE_ERROR, detail="took longer than 2.5 seconds")
+    assert [results[index] for index in (0, 2, 3)] == [crop_of(tasks[index]) for index in (0, 2, 3)]
+
+
+def test_a_taker_that_is_slower_than_the_limit_costs_nothing() -> None:
+    with CropWorkers(1, ImageSettings(timeout_seconds=2), SOURCES) as pool:
+        run = pool.run(task(slot) for slot in range(4))
+        first = next(run)
+        time.sleep(3)
+        results = [first, *run]
+
+    assert all(isinstance(result, Crop) for _, result in results)
+
+
+def test_faults_of_an_image_are_results(workers: CropWorkers) -> None:
+    results = [result for _, result in workers.run([task(0, "missing"), task(1, "memory"), task(2, "empty")])]
+
+    assert results == [
+        Drop(reason=DropReason.UNREADABLE, detail="no such file"),
+        Drop(reason=DropReason.DECODE_ERROR, detail="there is not enough memory for it"),
+        Drop(reason=DropReason.EMPTY_FILE, detail="the file is empty", source_sha256=sha256(b"").hexdigest()),
+    ]
+
+
+def test_a_defect_is_raised_with_its_traceback(workers: CropWorkers) -> None:
+    with pytest.raises(RuntimeError, match="a defect at bug") as caught:
+        list(workers.run([task(0), task(1, "bug"), *(task(slot) for slot in range(2, 20))]))
+
+    assert "readers.py" in str(caught.value)
+    assert isinstance(next(workers.run([task(0)]))[1], Crop)  # the next run finds a sound pool
+
+
+def test_a_defect_is_raised_when_its_worker_is_gone_already() -> None:
+    with CropWorkers(1, ImageSettings(), SOURCES) as pool:
+        run = pool.run([task(0), task(1, "bug"), *(task(slot) for slot in range(2, 9))])
+        next(run)
+        for child in active_children():
+            if child.name == "crop-worker":
+                child.join(3)
+
+        with pytest.raises(RuntimeError, match="a defect at bug"):
+            list(run)
+
+
+def test_an_error_a_person_can_act_on_stays_itself(workers: CropWorkers) -> None:
+    with pytest.raises(SourceError, match="the disk is gone"):
+        list(workers.run([task(0, "source")]))
+
+
+def test_an_unknown_source_is_a_defect(workers: CropWorkers) -> None:
+    with pytest.raises(RuntimeError, match="KeyError: 'elsewhere'"):
+        list(workers.run([task(0, source="elsewhere")]))
+
+
+def test_a_worker_that_cannot_start_is_no_fault_of_an_image() -> None:
+    with CropWorkers(1, ImageSettings(), {"test": Stillborn()}) as pool, pytest.raises(RuntimeError, match="starting"):
+        list(pool.run([task(0)]))
+
+
+def test_a_run_left_early_leaves_no_answers_to_the_next(workers: CropWorkers) -> None:
+    assert next(workers.run(task(slot) for slot in range(10)))[0].slot == 0
+
+    tasks = [task(slot) for slot in range(20, 25)]
+    assert [done for done, _ in workers.run(tasks)] == tasks
+
+
+def test_one_run_at_a_time(workers: CropWorkers) -> None:
+    first = workers.run(task(slot) for slot in count())
+    next(first)
+
+    with pytest.raises(RuntimeError, match="has not ended"):
+        next(workers.run([task(0)]))
+    first.close()  # type: ignore[attr-defined]
+
+
+def test_ctrl_c_is_the_parents(workers: CropWorkers) -> None:
+    list(workers.run([task(0), task(1)]))
+    for child in active_children():
+        os.kill(child.pid or 0, signal.SIGINT)
+
+    results = [result for _, result in workers.run([task(0), task(1)])]
+
+    assert results == [crop_of(task(0)), crop_of(task(1))]
+
+
+def test_closing_ends_workers_that_hang() -> None:
+    before = set(active_children())
+    with CropWorkers(2, ImageSettings(), SOURCES) as pool:
+        run = pool.run([task(0), task(1, "hang"), task(2, "hang"), task(3, "hang")])
+        next(run)
+        pids = [child.pid or 0 for child in set(active_children()) - before]
+
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+PROGRAM = """
+from dataset_assets.images.workers import CropWorkers
+from dataset_assets.settings import ImageSettings
+from dataset_assets_tests.images.readers import Reader, task
+
+with CropWorkers(2, ImageSettings(), {"test": Reader()}) as pool:
+    for done, _ in pool.run([task(0), task(1), task(2, "hang"), task(3, "hang")]):
+        print(done.slot, flush=True)
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_its_parent(ending: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    ) as program:
+        assert program.stdout is not None
+        assert [program.stdout.readline() for _ in range(2)] == ["0\n", "1\n"]
+        if ending == signal.SIGINT:
+            os.killpg(program.pid, ending)  # as a terminal does: the workers get it too
+        else:
+            program.send_signal(ending)
+        _, said = program.communicate()  # returns once nobody, and no worker, holds the pipes any more
+
+    assert program.returncode == -ending
+    assert said.count("Traceback") == (ending == signal.SIGINT)  # the parent's own
+
+
+def test_at_least_one_worker() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        CropWorkers(0, ImageSettings(), SOURCES)
