@@ -18,7 +18,7 @@ from dataset_assets.errors import OrderError
 from dataset_assets.settings import Settings
 from dataset_assets.storage.layout import Layout
 
-# Raise a stage's number when it would make something else of the same inputs.
+# Raise a number when the stage would make something else of the same inputs: what it made before is then stale.
 VERSIONS = {
     "raw_images": 1,
     "bucket_assignments": 1,

@@ -13,9 +13,8 @@ from PIL import Image
 
 from dataset_assets.buckets.protos import make_buckets
 from dataset_assets.errors import DropReason
-from dataset_assets.images.crop import choose_corner, crop_box
 from dataset_assets.images.encode import choose_subsampling
-from dataset_assets.images.resize import cover_scale, cover_size
+from dataset_assets.images.geometry import choose_corner, cover_scale, cover_size, crop_box
 from dataset_assets.records import Bucket, sample_key
 from dataset_assets.release.manifest import (
     BucketShards,

@@ -3,15 +3,12 @@
 from hashlib import sha256
 
 from dataset_assets.errors import DropReason, SampleError
-from dataset_assets.images.crop import choose_corner, crop_box
 from dataset_assets.images.decode import decode
 from dataset_assets.images.encode import choose_subsampling, encode
-from dataset_assets.images.resize import cover_scale, cover_size, resize
+from dataset_assets.images.geometry import choose_corner, cover_scale, cover_size, crop_box
+from dataset_assets.images.resize import resize
 from dataset_assets.records import Crop, CropTask
 from dataset_assets.settings import ImageSettings
-
-# Raise it with every change that gives other pixels for the same file and settings: older crops are then made anew.
-CROP_VERSION = 1
 
 
 def make_crop(data: bytes, task: CropTask, settings: ImageSettings) -> Crop:

@@ -132,7 +132,7 @@ class CropWorkers:
             try:
                 worker.connection.send(job.task)
             except OSError:
-                self._bury(worker)
+                self._receive(worker)  # it died: first what it said before, then its death
                 continue
             if not worker.jobs and worker.started:
                 worker.since = monotonic()

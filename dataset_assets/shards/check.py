@@ -12,8 +12,8 @@ import simplejpeg
 
 from dataset_assets.buckets.choose import NO_BUCKET, choose_buckets
 from dataset_assets.buckets.protos import make_buckets
-from dataset_assets.images.crop import choose_corner, crop_box
 from dataset_assets.images.encode import choose_subsampling
+from dataset_assets.images.geometry import choose_corner, cover_ratio, cover_size, crop_box
 from dataset_assets.records import Bucket, sample_key
 from dataset_assets.release.manifest import Manifest, Selector, SourceEntry
 from dataset_assets.settings import ImageSettings, Settings
@@ -145,11 +145,11 @@ def _check_geometry(meta: dict[str, Any], promise: Promise) -> Iterator[str]:
         return
     if (chosen := _bucket_id(source, promise.base_resolutions, promise.divisible)) != promise.bucket.id:
         yield f"an image of {_x(source)} belongs to {chosen or 'no bucket'}"
-    numerator, denominator = _cover_ratio(source, target)
+    numerator, denominator = cover_ratio(source, target)
     if crop["scale"] != numerator / denominator or numerator > denominator:
         yield f"crop.scale is {crop['scale']}, but {_x(source)} covers {_x(target)} at {numerator / denominator}"
         return
-    size = _cover_size(source, target)
+    size = cover_size(source, target)
     corner = choose_corner(meta["image_id"], promise.images.crop)
     x, y = crop_box(size, target, meta["image_id"], promise.images.crop)
     if (crop["x"], crop["y"], crop["corner"]) != (x, y, corner):
@@ -211,19 +211,6 @@ def _bucket_id(source: tuple[int, int], base_resolutions: tuple[int, ...], divis
         if (index := int(choose_buckets(width, height, buckets)[0])) != NO_BUCKET:
             return buckets[index].id
     return ""
-
-
-def _cover_ratio(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
-    """Return max(target_w / src_w, target_h / src_h) as (numerator, denominator)."""
-    across, down = (target[0], source[0]), (target[1], source[1])
-    return across if across[0] * down[1] >= down[0] * across[1] else down
-
-
-def _cover_size(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
-    """Return (width, height) after the cover-resize (SPEC 1.3), in integers and without the library that resizes."""
-    numerator, denominator = _cover_ratio(source, target)
-    width, height = ((2 * side * numerator + denominator) // (2 * denominator) for side in source)
-    return max(width, target[0]), max(height, target[1])
 
 
 def _x(size: tuple[int, int]) -> str:

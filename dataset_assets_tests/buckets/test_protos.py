@@ -1,6 +1,7 @@
 """The proto table against the published card's table, and the scaling rule against the rows that tell rules apart."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,12 @@ def test_the_order_is_squarest_then_widest_to_tallest() -> None:
     assert PROTOS[0] == (1024, 1024)
     assert aspects[1:] == sorted(aspects[1:], reverse=True)
     assert [bucket.proto for bucket in make_buckets([512], 32)] == list(PROTOS)
+
+
+def test_the_format_page_has_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+    table = [line for line in page.splitlines() if line.startswith("|") and line.count("×") == 8]
+    assert [tuple(map(int, cell.split("×"))) for line in table for cell in line.strip("|").split("|")] == list(PROTOS)
 
 
 def test_the_table_is_not_symmetric() -> None:

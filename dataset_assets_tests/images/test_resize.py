@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_assets.images.resize import cover_scale, cover_size, resize
+from dataset_assets.images.geometry import cover_scale, cover_size
+from dataset_assets.images.resize import resize
 from dataset_assets_tests.photos import photo
 
 SIDES = st.integers(1, 70_000)

@@ -54,7 +54,7 @@ def export(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_a_good_export_is_clean(export: Path, workers: int) -> None:
     size = sum((export / path).stat().st_size for path in (SQUARE_0, SQUARE_1, WIDE_0))
     assert check(export, workers) == Report(faults=(), files=5, samples=5, bytes=size)

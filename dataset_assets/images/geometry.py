@@ -1,6 +1,6 @@
-"""Where the bucket's rectangle lies in the resized image. Arithmetic on sizes and the sample's hash; no pixels.
+"""How large an image becomes to cover its bucket, and where the bucket's rectangle lies in it (SPEC 1.2, 1.3).
 
-Every choice follows from digest = sha256(image_id) (SPEC 1.4), read as big-endian integers:
+Arithmetic on sizes and the sample's hash; no pixels. Every choice follows from digest = sha256(image_id) (SPEC 1.4), read as big-endian integers:
 
     digest[0:8]    the corner: allowed_corners[n % len(allowed_corners)], in the order of the settings
     digest[8:16]   x: the jitter, n % (corner_jitter + 1) pixels; with "random" the left edge, n % (free width + 1)
@@ -10,6 +10,28 @@ Every choice follows from digest = sha256(image_id) (SPEC 1.4), read as big-endi
 from hashlib import sha256
 
 from dataset_assets.settings import CropSettings
+
+
+def cover_ratio(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """Return the cover scale as (numerator, denominator)."""
+    (src_w, src_h), (target_w, target_h) = source, target
+    return (target_w, src_w) if target_w * src_h >= target_h * src_w else (target_h, src_h)
+
+
+def cover_scale(source: tuple[int, int], target: tuple[int, int]) -> float:
+    """Return max(target_w / src_w, target_h / src_h); above 1 the image would be upsampled (SPEC 1.2)."""
+    numerator, denominator = cover_ratio(source, target)
+    return numerator / denominator
+
+
+def cover_size(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """Return (width, height) after the cover-resize: max(target, floor(src * scale + 0.5)) a side (SPEC 1.3).
+
+    In integers, so that no rounding of the scale decides about a pixel.
+    """
+    numerator, denominator = cover_ratio(source, target)
+    width, height = ((2 * side * numerator + denominator) // (2 * denominator) for side in source)
+    return max(width, target[0]), max(height, target[1])
 
 
 def choose_corner(image_id: str, crop: CropSettings) -> int:

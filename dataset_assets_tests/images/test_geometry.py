@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_assets.images.crop import choose_corner, crop_box
+from dataset_assets.images.geometry import choose_corner, crop_box
 from dataset_assets.settings import CropSettings
 
 SIDES = st.integers(1, 5000)
