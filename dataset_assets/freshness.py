@@ -8,10 +8,9 @@ of its algorithm. Nothing is made here and no artifact is opened.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from dataset_assets.catalog.state import Piece, StageState, States
 from dataset_assets.errors import OrderError
@@ -27,6 +26,7 @@ VERSIONS = {
     "captions": 1,
     "caption_selection": 1,
     "shards": 1,
+    "shards_intact": 1,
     "manifest": 1,
     "dataset_card": 1,
 }
@@ -34,17 +34,21 @@ VERSIONS = {
 Inputs = dict[str, str]  # what a stage is made from: name of the input → its digest
 
 
-class Stage(StrEnum):
-    """The stages, named as their assets; `caption_stage` names those of the variants."""
+class Stage:
+    """The stages, named as their assets; `caption_stage` names those of the variants.
 
-    RAW_IMAGES = "raw_images"
-    BUCKET_ASSIGNMENTS = "bucket_assignments"
-    SHARD_PLANS = "shard_plans"
-    RESIZED_CROPS = "resized_crops"
-    CAPTION_SELECTION = "caption_selection"
-    SHARDS = "shards"
-    MANIFEST = "manifest"
-    DATASET_CARD = "dataset_card"
+    Plain strings: Dagster takes no enumeration of ours for a name.
+    """
+
+    RAW_IMAGES: Final = "raw_images"
+    BUCKET_ASSIGNMENTS: Final = "bucket_assignments"
+    SHARD_PLANS: Final = "shard_plans"
+    RESIZED_CROPS: Final = "resized_crops"
+    CAPTION_SELECTION: Final = "caption_selection"
+    SHARDS: Final = "shards"
+    SHARDS_INTACT: Final = "shards_intact"  # an asset check: every tar was read again
+    MANIFEST: Final = "manifest"
+    DATASET_CARD: Final = "dataset_card"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Verdict:
 
     state: Literal["fresh", "stale", "missing"]
     reason: str = ""
+    retry: bool = False  # stale only because some files are to be tried again: what was made of the others holds
 
     @property
     def fresh(self) -> bool:
@@ -73,7 +78,8 @@ def caption_stage(variant: str) -> str:
 
 def partition_stages(settings: Settings) -> tuple[str, ...]:
     """Return the stages that every partition goes through, in order."""
-    return (Stage.SHARD_PLANS, Stage.RESIZED_CROPS, *_caption_stages(settings), Stage.CAPTION_SELECTION, Stage.SHARDS)
+    before = (Stage.SHARD_PLANS, Stage.RESIZED_CROPS, *_caption_stages(settings), Stage.CAPTION_SELECTION)
+    return (*before, Stage.SHARDS, Stage.SHARDS_INTACT)
 
 
 def upstream(settings: Settings, stage: str) -> tuple[str, ...]:
@@ -89,8 +95,10 @@ def upstream(settings: Settings, stage: str) -> tuple[str, ...]:
             return _caption_stages(settings)
         case Stage.SHARDS:
             return (Stage.RESIZED_CROPS, Stage.CAPTION_SELECTION)
-        case Stage.MANIFEST:
+        case Stage.SHARDS_INTACT:
             return (Stage.SHARDS,)
+        case Stage.MANIFEST:
+            return (Stage.SHARDS, Stage.SHARDS_INTACT)
         case Stage.DATASET_CARD:
             return (Stage.MANIFEST,)
         case _:  # resized_crops and the captions that come with the data
@@ -126,11 +134,11 @@ def list_inputs(settings: Settings, states: States, stage: str, partition: str =
         case Stage.SHARD_PLANS:
             return {Stage.BUCKET_ASSIGNMENTS: output(Stage.SHARD_PLANS)}  # which records what the plan must be
         case Stage.RESIZED_CROPS:
-            return said | {"images": plan("pixels")}
+            return said | {"images": plan("pixels"), "shard_size": str(settings.shards.shard_size)}
         case Stage.CAPTION_SELECTION:
             variants = dict.fromkeys(caption_stage(one.variant) for one in settings.captions.priority)
             return said | {"slots": plan("seats")} | {name: output(name) for name in variants}
-        case Stage.SHARDS:
+        case Stage.SHARDS | Stage.SHARDS_INTACT:
             return said | {name: output(name) for name in upstream(settings, stage)}
         case Stage.MANIFEST:
             made = {key: state.output for (name, key), state in sorted(states.items()) if name == Stage.SHARDS}
@@ -155,6 +163,7 @@ def fingerprint_settings(settings: Settings, stage: str) -> str:
         Stage.RESIZED_CROPS: [images],
         Stage.CAPTION_SELECTION: [said["captions"]["priority"]],
         Stage.SHARDS: [said["captions"]["missing_caption_policy"], settings.images.mode],
+        Stage.SHARDS_INTACT: [],
         Stage.MANIFEST: [said["buckets"], images, said["shards"], said["captions"]],
         Stage.DATASET_CARD: [said["dataset"]],
     }
@@ -167,7 +176,7 @@ def judge(
 ) -> dict[tuple[str, str], Verdict]:
     """Return the verdict on every (stage, partition), in the order in which they are made.
 
-    A stage is stale, too, when one that it is made from is not fresh.
+    A stage is stale, too, when one that it is made from is not fresh; not for files that are only to be tried again.
     """
     damage = {(piece.stage, piece.partition): found for piece in pieces if (found := _find_damage(layout, piece))}
     partitions = sorted(partition for stage, partition in states if stage == Stage.SHARD_PLANS)
@@ -182,9 +191,9 @@ def judge(
         for name in upstream(settings, stage):
             before = [key for key in ((name, partition), (name, "")) if key in verdicts][:1]
             for key in before or [(name, one) for one in partitions]:
-                if verdict.fresh and not verdicts[key].fresh:
+                if verdict.fresh and not (verdicts[key].fresh or verdicts[key].retry):
                     verdict = Verdict("stale", f"{name} is {verdicts[key].state}")
-        if verdict.fresh and (stage, partition) in damage:
+        if (verdict.fresh or verdict.retry) and (stage, partition) in damage:
             verdict = Verdict("stale", damage[stage, partition])
         verdicts[stage, partition] = verdict
     return verdicts
@@ -206,7 +215,7 @@ def judge_inputs(settings: Settings, states: States, stage: str, partition: str 
         changed = [name for name, digest in inputs.items() if digest != recorded.get(name)]
         return Verdict("stale", f"changed: {', '.join(changed)}")
     if retry := state.report.get("retry", 0):
-        return Verdict("stale", f"{retry} images could not be read last time")
+        return Verdict("stale", f"{retry} files could not be read last time", retry=True)
     return Verdict("fresh")
 
 

@@ -3,6 +3,7 @@
 An error names the key as it is written in the file, what was given, and what is allowed, one line a mistake.
 """
 
+import json
 import os
 import re
 import tomllib
@@ -32,6 +33,16 @@ def _corners(corners: tuple[int, ...]) -> tuple[int, ...]:
     return corners
 
 
+def _path(path: str) -> str:
+    if "\0" in path:
+        raise ValueError("a path, which holds no NUL character")
+    try:
+        Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError("a path; there is no user of this name whose home it could mean") from None
+    return path
+
+
 VariantName = Annotated[str, AfterValidator(_variant_name)]
 Corner = Annotated[int, Field(ge=0, le=3)]
 
@@ -44,7 +55,7 @@ class DatasetSettings(_Model):
     """What the dataset is called, and where everything made from it goes."""
 
     name: Annotated[str, Field(min_length=1, max_length=96)] = "my-dataset"
-    root: str = "data"
+    root: Annotated[str, AfterValidator(_path)] = "data"
     catalog: str = ""
     license: Annotated[str, Field(min_length=1)] = "other"
     description: str = ""
@@ -55,7 +66,7 @@ class SourceSettings(_Model):
     """One place where images come from."""
 
     kind: Literal["folder"] = "folder"
-    path: Annotated[str, Field(min_length=1)] = "data/raw"
+    path: Annotated[str, Field(min_length=1), AfterValidator(_path)] = "data/raw"
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")] = "folder"
     prefix: str = ""
 
@@ -74,8 +85,8 @@ class BucketSettings(_Model):
         narrowest = min(self.base_resolutions) * 512 // 1024
         if narrowest < self.divisible:
             raise ValueError(
-                f"base_resolutions {list(self.base_resolutions)} with divisible {self.divisible}: the narrowest "
-                f"bucket would be 0 pixels wide; allowed: a base of {2 * self.divisible} or more"
+                f"base_resolutions: {_shown(self.base_resolutions)} given with divisible {self.divisible}, the "
+                f"narrowest bucket would be 0 pixels wide; allowed: a base of {2 * self.divisible} or more"
             )
         return self
 
@@ -96,8 +107,8 @@ class ImageSettings(_Model):
     subsampling_policy: Literal["adaptive_scale", "444", "420"] = "adaptive_scale"
     adaptive_scale_threshold: Annotated[float, Field(ge=0, le=1)] = 0.85
     icc: Literal["srgb", "ignore"] = "srgb"
-    max_pixels: Annotated[int, Field(ge=1)] = 178_956_970
-    timeout_seconds: Annotated[float, Field(gt=0)] = 120
+    max_pixels: Annotated[int, Field(ge=1, le=1 << 40)] = 178_956_970
+    timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 120
     crop: CropSettings = CropSettings()
 
 
@@ -127,9 +138,14 @@ class VariantSettings(_Model):
     @model_validator(mode="after")
     def _field_needs_json(self) -> Self:
         if self.field is not None and self.extension in ("txt", "caption"):
-            raise ValueError(f'field reads photo.json, extension is "{self.extension}"; allowed: one of the two')
+            raise ValueError(
+                f'field: "{self.field}" given, which reads photo.json, with extension "{self.extension}"; '
+                "allowed: one of the two"
+            )
         if self.field is None and self.extension == "json":
-            raise ValueError('extension "json" needs field, the name of the key that holds the caption')
+            raise ValueError(
+                'extension: "json" given without field; allowed: with field, the name of the key that holds the caption'
+            )
         return self
 
 
@@ -144,7 +160,7 @@ class CaptionSettings(_Model):
     def _names_match(self) -> Self:
         names = [variant.name for variant in self.variants]
         if len(set(names)) != len(names):
-            raise ValueError(f"captions.variants: two have the same name ({', '.join(names)})")
+            raise ValueError(f"variants: names {_shown(tuple(names))} given; allowed: each name once")
         for index, selector in enumerate(self.priority):
             if selector.variant not in names:
                 allowed = ", ".join(names) or "(no variant is configured)"
@@ -174,7 +190,7 @@ class Settings(_Model):
     def _sources_differ(self) -> Self:
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
-            raise ValueError(f"sources: two have the same name ({', '.join(names)}); give each a name of its own")
+            raise ValueError(f"sources: names {_shown(tuple(names))} given; allowed: each name once")
         return self
 
     @property
@@ -208,7 +224,11 @@ def load_settings(config: str | Path | None = None) -> Settings:
             f"{path}: there is no such file; `dataset-assets init DIR --source PATH` writes one, "
             f"--config or {CONFIG_VARIABLE} names another"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8: {error.reason} at byte {error.start}") from None
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from None
     return parse_settings(data, folder=path.parent, name=str(path))
 
@@ -220,7 +240,7 @@ def parse_settings(data: Mapping[str, Any], *, folder: Path, name: str = DEFAULT
     try:
         return Settings.model_validate(_tuples(data) | {"folder": folder.absolute()})
     except ValidationError as error:
-        lines = dict.fromkeys(f"{name}: {_line(dict(fault))}" for fault in error.errors())
+        lines = [f"{name}: {_line(dict(fault))}" for fault in error.errors() if not _follows(dict(fault))]
         raise SettingsError("\n".join(lines)) from None
 
 
@@ -229,6 +249,11 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _tuples(item) for key, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _follows(fault: dict[str, Any]) -> bool:
+    """Return whether a fault only follows from another: of a list, pydantic counts the items that are right."""
+    return fault["type"] == "too_short" and bool(fault["input"])
 
 
 def _line(fault: dict[str, Any]) -> str:
@@ -240,21 +265,27 @@ def _line(fault: dict[str, Any]) -> str:
         case "missing":
             return f"{where}: is missing"
         case "value_error" if isinstance(given, dict | BaseModel):
-            said = str(fault["ctx"]["error"])
-            return said if said.startswith(where) or not where else f"{where}.{said}"
+            return ".".join((*filter(None, [where]), str(fault["ctx"]["error"])))
         case "value_error":
             return f"{where}: {_shown(given)} given; allowed: {fault['ctx']['error']}"
+        case "model_type":
+            return f"{where}: {_shown(given)} given; allowed: a table"
+        case "tuple_type":
+            tables = f" of tables, each under [[{where}]]" if isinstance(given, dict) else ""
+            return f"{where}: {_shown(given)} given; allowed: a list{tables}"
         case _:
-            rule = re.sub(r"^(Input|Tuple|String) should ", "", fault["msg"])
+            rule = re.sub(r"^(Input|Tuple|String) should | after validation, not \d+$", "", fault["msg"])
             return f"{where}: {_shown(given)} given; should {rule}"
 
 
 def _shown(value: Any) -> str:
     """Return a value from the file about as it was written there."""
     if isinstance(value, str):
-        return f'"{value}"'
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, tuple):
         return "[" + ", ".join(_shown(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_shown(item)}" for key, item in value.items()) + "}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
 
 from dataset_assets.catalog.database import upsert
 from dataset_assets.catalog.schema import buckets, images, slots
@@ -69,3 +69,9 @@ def seated_images(connection: Connection, seats: tuple[str, range] | None = None
             slots.c.bucket_id == bucket_id, slots.c.slot >= numbers.start, slots.c.slot < numbers.stop
         )
     return fetch_table(connection, statement, SEATED_SCHEMA)
+
+
+def repeated_ids(connection: Connection) -> list[str]:
+    """Return the ids that more than one image in a slot has."""
+    statement = select(images.c.image_id).join_from(slots, images).group_by(images.c.image_id).having(func.count() > 1)
+    return list(connection.execute(statement).scalars())

@@ -5,23 +5,17 @@ from typing import Any
 import dagster as dg
 
 from dataset_assets.dataset import Dataset
+from dataset_assets.defs.config import ScanConfig
 from dataset_assets.defs.failures import RETRY, failing
 from dataset_assets.defs.metadata import make_table
-from dataset_assets.freshness import Stage, fingerprint_settings
+from dataset_assets.freshness import Stage
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.sources.scan import scan_sources
 
 
-class ScanConfig(dg.Config):
-    """How a scan looks."""
-
-    checksum: bool = False  # read every file and compare content, not only size and time
-    force: bool = False  # open every header again that could not be used before
-
-
-def make_raw_images(settings: Settings) -> dg.AssetsDefinition:
-    """Return the asset."""
+def make_raw_images(_settings: Settings) -> dg.AssetsDefinition:
+    """Return the asset. It has no code version: only a look at the sources can tell whether it is stale."""
 
     @dg.asset(
         name=Stage.RAW_IMAGES,
@@ -31,7 +25,6 @@ def make_raw_images(settings: Settings) -> dg.AssetsDefinition:
             "Every file that the sources offer as an image: where it is, how large it is, or why it cannot be used. "
             "Only new and changed files are opened, and of these only the header."
         ),
-        code_version=fingerprint_settings(settings, Stage.RAW_IMAGES)[:16],
         retry_policy=RETRY,
     )
     def raw_images(

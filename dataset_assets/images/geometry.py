@@ -1,6 +1,7 @@
 """How large an image becomes to cover its bucket, and where the bucket's rectangle lies in it (SPEC 1.2, 1.3).
 
-Arithmetic on sizes and the sample's hash; no pixels. Every choice follows from digest = sha256(image_id) (SPEC 1.4), read as big-endian integers:
+Arithmetic on sizes and the sample's hash; no pixels. Every choice follows from digest = sha256(image_id) (SPEC 1.4),
+read as big-endian integers:
 
     digest[0:8]    the corner: allowed_corners[n % len(allowed_corners)], in the order of the settings
     digest[8:16]   x: the jitter, n % (corner_jitter + 1) pixels; with "random" the left edge, n % (free width + 1)

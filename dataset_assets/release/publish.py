@@ -11,9 +11,9 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, IncompleteError
 from dataset_assets.freshness import Stage, find_state, fingerprint, judge
 from dataset_assets.release.card import CaptionUsage, render_card
+from dataset_assets.release.inspect import make_entry
 from dataset_assets.release.manifest import (
     BucketShards,
-    ShardEntry,
     SourceEntry,
     build_manifest,
     dump_manifest,
@@ -94,7 +94,7 @@ def _require_fresh_shards(dataset: Dataset) -> None:
     """Raise IncompleteError unless every shard there has to be is there and made from what is there now."""
     with dataset.catalog.reading() as connection:
         verdicts = judge(dataset.settings, dataset.layout, load_states(connection), load_pieces(connection))
-    wanted = (Stage.BUCKET_ASSIGNMENTS, Stage.SHARDS)
+    wanted = (Stage.BUCKET_ASSIGNMENTS, Stage.SHARDS, Stage.SHARDS_INTACT)
     faults = [
         f"{stage} {partition}: {verdict.state}, {verdict.reason}".replace(" :", ":")
         for (stage, partition), verdict in verdicts.items()
@@ -113,10 +113,7 @@ def _fill_buckets(dataset: Dataset, shards: Iterable[Piece]) -> list[BucketShard
     entries = defaultdict(list)
     for piece in sorted(shards, key=lambda piece: piece.number):
         if piece.path:
-            entry = ShardEntry(
-                path=piece.facts["path"], count=piece.facts["count"], bytes=piece.bytes, sha256=piece.output
-            )
-            entries[Partition.parse(piece.partition).bucket_id].append(entry)
+            entries[Partition.parse(piece.partition).bucket_id].append(make_entry(piece))
     return [
         BucketShards(
             bucket=bucket, count=sum(entry.count for entry in entries[bucket.id]), shards=tuple(entries[bucket.id])

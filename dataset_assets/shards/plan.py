@@ -163,11 +163,10 @@ def _write(dataset: Dataset, partition: Partition, rows: pa.Table, digests: Mapp
 
 
 def _forget(dataset: Dataset, removed: Sequence[str], pieces: Sequence[Piece], *, kept: Sequence[Partition]) -> None:
-    """Remove the partitions' files and records; a shard that another partition has now stays for it to reuse."""
-    if not removed:
-        return
-    with dataset.catalog.writing() as connection:
-        forget_partitions(connection, removed)
+    """Remove the partitions' files and records; a shard that another partition has now stays for it to reuse.
+
+    The records go last: while they are there, a killed process's successor knows what is left to remove.
+    """
     gone = set(removed)
     taken = {(one.bucket_id, shard) for one in kept for shard in one.shards}
     for piece in pieces:
@@ -176,3 +175,5 @@ def _forget(dataset: Dataset, removed: Sequence[str], pieces: Sequence[Piece], *
         shared = piece.stage in (Stage.RESIZED_CROPS, Stage.SHARDS)
         if not (shared and (Partition.parse(piece.partition).bucket_id, piece.number) in taken):
             remove(dataset.layout.root / piece.path)
+    with dataset.catalog.writing() as connection:
+        forget_partitions(connection, removed)

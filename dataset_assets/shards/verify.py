@@ -73,12 +73,12 @@ class ShardReport:
 
 def verify(export: Path, *, workers: int = 0, progress: Progress) -> Report:
     """Check an export with `workers` processes, 0 for one a core, and return everything that is wrong with it."""
-    files = {path.relative_to(export).as_posix(): path for path in _files(export)}
+    files = list_files(export)
     manifest, faults = _read_manifest(export / EXPORT_MANIFEST)
     entries = [] if manifest is None else list(_entries(manifest))
-    faults += _check_files(manifest, files.keys())
+    faults += check_files(manifest, files.keys())
     present = [(files[entry.path], entry, promise) for entry, promise in entries if entry.path in files]
-    reports = _verify_shards(present, workers or len(os.sched_getaffinity(0)), progress)
+    reports = verify_shards(present, workers or len(os.sched_getaffinity(0)), progress)
     faults += [fault for report in reports for fault in report.faults]
     faults += _repeated_keys([entry.path for _, entry, _ in present], [report.digests for report in reports])
     return Report(
@@ -134,7 +134,7 @@ def _entries(manifest: Manifest) -> Iterator[tuple[ShardEntry, Promise]]:
             yield from ((shard, promise) for shard in entry.shards)
 
 
-def _check_files(manifest: Manifest | None, files: Set[str]) -> list[Fault]:
+def check_files(manifest: Manifest | None, files: Set[str]) -> list[Fault]:
     """Return a fault for every file that is missing, and where there is a manifest for every one that is too many."""
     if manifest is None:
         return [] if EXPORT_CARD in files else [Fault(EXPORT_CARD, "", "the file is missing")]
@@ -144,16 +144,13 @@ def _check_files(manifest: Manifest | None, files: Set[str]) -> list[Fault]:
     return faults + [Fault(name, "", "the manifest does not list this file") for name in unlisted]
 
 
-def _files(export: Path) -> list[Path]:
-    """Return everything in the export that is not a folder, without what a host puts there."""
-    return [
-        path
-        for path in sorted(export.rglob("*"))
-        if path.relative_to(export).parts[0] not in HOST_FILES and not path.is_dir()
-    ]
+def list_files(export: Path) -> dict[str, Path]:
+    """Return everything in the export that is not a folder, by its path there, without what a host puts beside it."""
+    paths = {path.relative_to(export).as_posix(): path for path in sorted(export.rglob("*")) if not path.is_dir()}
+    return {name: path for name, path in paths.items() if name.split("/")[0] not in HOST_FILES}
 
 
-def _verify_shards(
+def verify_shards(
     present: list[tuple[Path, ShardEntry, Promise]], workers: int, progress: Progress
 ) -> list[ShardReport]:
     """Return a report for each tar, in their order."""

@@ -170,6 +170,7 @@ def _probe_all(dataset: Dataset, looks: pd.DataFrame) -> Iterator[Found]:
     sources = (dataset.sources[name] for name in looks["source"])
     limits = repeat(dataset.settings.images.max_pixels)
     if len(looks) <= _ALONE or dataset.settings.workers == 1:
+        configure()
         yield from map(_probe_one, sources, looks["uri"], limits)
         return
     with ProcessPoolExecutor(dataset.settings.workers, mp_context=get_context("spawn"), initializer=configure) as pool:

@@ -5,14 +5,16 @@ artifacts are opened by their exact names.
 """
 
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from dataset_assets.errors import StorageError
 
 TEMPORARY_SUFFIX = ".writing"
+_TEMPORARY = re.compile(rf"\..+\.\d+{re.escape(TEMPORARY_SUFFIX)}", re.DOTALL)  # name and process id, see `writing`
 
 
 @contextmanager
@@ -32,7 +34,8 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where it was never made, why is being raised already
+            temporary.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -49,7 +52,7 @@ def remove(path: Path) -> bool:
         return False
     except OSError as error:
         raise StorageError(f"cannot remove {path}: {error.strerror or error}") from error
-    if not any(path.parent.iterdir()):
+    with suppress(OSError):  # it is not empty, or another process has just removed it
         path.parent.rmdir()
     return True
 
@@ -59,7 +62,7 @@ def sweep(folder: Path) -> int:
 
     Call it while no other process writes there.
     """
-    left = list(folder.rglob(f".*{TEMPORARY_SUFFIX}"))
+    left = [path for path in folder.rglob(f".*{TEMPORARY_SUFFIX}") if _TEMPORARY.fullmatch(path.name)]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)

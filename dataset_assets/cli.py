@@ -1,0 +1,136 @@
+"""The command line: `dataset-assets init · build · status · verify`. Parses, calls the library, prints, sets the exit code.
+
+Exit codes: 0 done and verified, 1 an error or a fault that is printed, 2 a wrong call, 130 interrupted. What a command
+needs is imported when it runs: `--help` needs nothing.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dataset_assets.errors import DatasetError
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The settings file; default: $DATASET_CONFIG, else ./dataset.toml.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+
+
+class _Commands(click.Group):
+    """Prints what the library refuses in a line or two, instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a DatasetError ends it with exit code 1, an interrupt with 130."""
+        try:
+            return super().invoke(ctx)
+        except DatasetError as error:
+            click.secho(f"error: {error}", fg="red", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("interrupted: what was finished is kept, the same command goes on from there", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dataset_assets", prog_name="dataset-assets")
+def main() -> None:
+    """Turn a heap of images into captioned, aspect-ratio-bucketed WebDataset shards, and keep them up to date."""
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--source", required=True, type=click.Path(path_type=Path), help="The folder your images are in.")
+@click.option("--name", help="What the dataset is called; default: the name of FOLDER.")
+def init(folder: Path, source: Path, name: str | None) -> None:
+    """Write FOLDER/dataset.toml, in which every key is explained."""
+    from dataset_assets.template import write_template
+
+    path = write_template(folder, source, name or folder.absolute().name)
+    click.echo(f"wrote {path}\nnext: dataset-assets build --config {path}")
+
+
+@main.command()
+@_config
+@_json
+@click.option(
+    "--checksum", is_flag=True, help="Read every source file: content decides what changed, not size and time."
+)
+def build(config: Path | None, as_json: bool, checksum: bool) -> None:
+    """Bring everything up to date, from the scan to the card.
+
+    Exits with 0 only when the export is complete and verified.
+    """
+    from rich.console import Console
+
+    from dataset_assets.dataset import open_dataset
+    from dataset_assets.defs.build import run_build
+    from dataset_assets.release.preview import draw_export
+    from dataset_assets.settings import load_settings
+    from dataset_assets.status import summarize
+    from dataset_assets.storage.atomic import write_bytes
+    from dataset_assets.terminal import print_summary, show_progress
+
+    settings = load_settings(config)
+    with show_progress(Console(stderr=True)) as progress:
+        run_build(settings, progress, checksum=checksum)
+    with open_dataset(settings) as dataset:
+        summary, layout = summarize(dataset), dataset.layout
+    write_bytes(layout.contact_sheet, draw_export(layout.export, title=settings.dataset.name))
+    if as_json:
+        click.echo(json.dumps(asdict(summary) | {"contact_sheet": str(layout.contact_sheet)}, ensure_ascii=False))
+        return
+    print_summary(Console(), summary)
+    click.echo(f"export         {layout.export}\ncontact sheet  {layout.contact_sheet}")
+
+
+@main.command()
+@_config
+@_json
+def status(config: Path | None, as_json: bool) -> None:
+    """Say what is fresh, what is stale and why, and what is missing, as of the last scan of the sources."""
+    from rich.console import Console
+
+    from dataset_assets.dataset import open_dataset
+    from dataset_assets.settings import load_settings
+    from dataset_assets.status import judge_all
+    from dataset_assets.terminal import print_status
+
+    with open_dataset(load_settings(config)) as dataset:
+        verdicts = judge_all(dataset)
+    if as_json:
+        rows = [{"stage": stage, "partition": key, **asdict(verdict)} for (stage, key), verdict in verdicts.items()]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    else:
+        print_status(Console(), verdicts)
+
+
+@main.command()
+@click.argument("export", type=click.Path(path_type=Path, file_okay=False))
+@_json
+@click.option("--workers", default=0, help="Processes that read; 0: one a core.")
+def verify(export: Path, as_json: bool, workers: int) -> None:
+    """Read every byte of an EXPORT folder and compare it with its manifest and with the format.
+
+    Needs nothing but the folder. Exits with 1 when anything is wrong, and names file, sample and reason.
+    """
+    from rich.console import Console
+
+    from dataset_assets.shards.verify import verify as verify_export
+    from dataset_assets.terminal import show_progress
+
+    with show_progress(Console(stderr=True)) as progress:
+        report = verify_export(export, workers=workers, progress=progress)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), ensure_ascii=False))
+    else:
+        for fault in report.faults:
+            click.echo(str(fault))
+        said = "ok" if report.ok else f"{len(report.faults):,} faults"
+        click.echo(f"{said}: {report.samples:,} samples in {report.files:,} files, {report.bytes / 1e6:,.1f} MB read")
+    if not report.ok:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,146 @@
+"""A whole build in this process: the same assets, in the Dagster instance that the UI shows, in three kinds of run.
+
+The sources are scanned and assigned, the partitions that are not fresh are brought up to date, some to a run, and the
+manifest and card are written when everything is there.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from dataset_assets.catalog.state import load_states
+from dataset_assets.dataset import Dataset, open_dataset
+from dataset_assets.defs.graph import build_definitions
+from dataset_assets.defs.partitions import PARTITIONS_PER_RUN, list_partitions
+from dataset_assets.errors import DatasetError, StorageError
+from dataset_assets.freshness import Stage, Verdict
+from dataset_assets.progress import Progress
+from dataset_assets.settings import Settings
+from dataset_assets.status import judge_all
+from dataset_assets.storage.atomic import sweep
+from dataset_assets.storage.layout import Layout
+from dataset_assets.storage.lock import locked
+
+_DAGSTER_YAML = """\
+# The Dagster instance of this dataset's builds. To see them: DAGSTER_HOME=<this folder> dagster dev
+telemetry:
+  enabled: false
+"""
+
+Verdicts = dict[tuple[str, str], Verdict]
+
+
+def run_build(settings: Settings, progress: Progress, *, checksum: bool = False) -> None:
+    """Bring everything up to date.
+
+    Raises DatasetError: what a stage refuses, a failed check, or that another build of the dataset is running. What was
+    finished until then stays.
+    """
+    with open_dataset(settings) as dataset, locked(dataset.layout.lock), open_instance(dataset.layout) as instance:
+        sweep(dataset.layout.root)
+        runner = _Runner(settings, instance, progress)
+        config = {"ops": {Stage.RAW_IMAGES: {"config": {"checksum": checksum}}}}
+        runner.run([Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS], config=config)
+        verdicts = judge_all(dataset)
+        images = _count_stale_images(dataset, verdicts)
+        for keys, stages in _split(list_partitions(instance), verdicts):
+            for key in keys:
+                images.pop(key, None)
+            progress.expect(Stage.RESIZED_CROPS, sum(images.values()))
+            runner.run(stages, keys=keys)
+        last = (Stage.MANIFEST, Stage.DATASET_CARD)
+        if any(not verdict.fresh for (stage, _), verdict in judge_all(dataset).items() if stage in last):
+            runner.run(last)
+
+
+@contextmanager
+def open_instance(layout: Layout) -> Iterator[dg.DagsterInstance]:
+    """Yield the Dagster instance of $DAGSTER_HOME, or else the dataset's own, which is made where it is not there."""
+    home = Path(os.environ.get("DAGSTER_HOME") or layout.dagster_home)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            (home / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot make Dagster's folder {home}: {error.strerror}") from None
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """Starts runs of some assets in this process."""
+
+    settings: Settings
+    instance: dg.DagsterInstance
+    progress: Progress
+
+    def run(self, stages: Sequence[str], *, keys: Sequence[str] = (), config: dict[str, Any] | None = None) -> None:
+        """Materialize the assets of these stages, for these neighbouring partitions where they have any.
+
+        Raises DatasetError with what went wrong, a line each.
+        """
+        job = build_definitions(self.settings, progress=self.progress).resolve_implicit_global_asset_job_def()
+        tags = {}
+        if len(keys) > 1:
+            tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+        result = job.execute_in_process(
+            instance=self.instance,
+            asset_selection=[dg.AssetKey(stage.split("/")) for stage in stages],
+            partition_key=keys[0] if len(keys) == 1 else None,
+            tags=tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise DatasetError("\n".join(dict.fromkeys(_explain(result))) or "the run failed")
+
+
+def _explain(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    """Yield what failed in a run, the cause and not what it led to."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            said = failure.user_failure_data.description if failure.user_failure_data else None
+            yield said or f"{event.step_key}: {failure.error.to_string() if failure.error else 'failed'}"
+    for check in result.get_asset_check_evaluations():
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+            yield f"check {check.check_name} of {check.asset_key.to_user_string()} failed: {check.description}"
+
+
+def _count_stale_images(dataset: Dataset, verdicts: Verdicts) -> dict[str, int]:
+    """Return how many images each partition has whose crops are not fresh."""
+    with dataset.catalog.reading() as connection:
+        states = load_states(connection)
+    return {
+        key: states[Stage.SHARD_PLANS, key].report["images"]
+        for (stage, key), verdict in verdicts.items()
+        if stage == Stage.RESIZED_CROPS and not verdict.fresh
+    }
+
+
+def _split(order: Sequence[str], verdicts: Verdicts) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the partitions that need work, neighbours in Dagster's order together, with the stages to materialize.
+
+    A run takes a range of partitions, so those between two that need work would be run, too.
+    """
+    stale: dict[str, set[str]] = {}
+    for (stage, key), verdict in verdicts.items():
+        if key and not verdict.fresh:
+            stale.setdefault(key, set()).add(Stage.SHARDS if stage == Stage.SHARDS_INTACT else stage)
+    keys = [key for key in order if key in stale]
+    places = {key: place for place, key in enumerate(order)}
+    chunks: list[list[str]] = [[key] for key in keys[:1]]
+    for before, key in pairwise(keys):
+        if places[key] == places[before] + 1 and len(chunks[-1]) < PARTITIONS_PER_RUN:
+            chunks[-1].append(key)
+        else:
+            chunks.append([key])
+    for chunk in chunks:
+        yield chunk, sorted(set().union(*(stale[key] for key in chunk)))

@@ -1,0 +1,132 @@
+"""Asset checks: blocking where a bad export would follow, a warning where a person should look."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from dataset_assets.catalog.state import load_states
+from dataset_assets.dataset import Dataset
+from dataset_assets.defs.failures import failing
+from dataset_assets.defs.metadata import make_table
+from dataset_assets.freshness import Stage, find_state
+from dataset_assets.progress import Progress
+from dataset_assets.release.inspect import inspect_export, inspect_shards
+
+_MOST_DROPS = 0.5  # of the images seen: more is rarely meant
+_LEAST_COVERAGE = 0.9  # of the samples
+_SHOWN = 20  # faults
+
+
+@dg.asset_check(
+    asset=Stage.RAW_IMAGES,
+    description=(
+        "Images were found and most of them can be used. When it fails: look at the table of drops; a wrong path under "
+        "[[sources]] is the usual reason for none."
+    ),
+)
+def images_usable(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+    """Warn when there is nothing to build from, or little of what is there."""
+    with failing(), dataset.catalog.reading() as connection:
+        report = find_state(load_states(connection, [""]), Stage.RAW_IMAGES).report
+    return dg.AssetCheckResult(
+        passed=report["usable"] > report["seen"] * (1 - _MOST_DROPS),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "seen": report["seen"],
+            "usable": report["usable"],
+            "drops": make_table(report["drops"], "reason", "images"),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=Stage.BUCKET_ASSIGNMENTS,
+    blocking=True,
+    description="Every image seen is in a bucket or counted with the reason why not. A failure is a defect: report it.",
+)
+def counts_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+    """Compare what was assigned and dropped with what was seen."""
+    with failing(), dataset.catalog.reading() as connection:
+        states = load_states(connection, [""])
+    seen = find_state(states, Stage.RAW_IMAGES).report["seen"]
+    report = find_state(states, Stage.BUCKET_ASSIGNMENTS).report
+    counted = report["assigned"] + sum(report["drops"].values())
+    return dg.AssetCheckResult(
+        passed=counted == seen,
+        metadata={"seen": seen, "counted": counted, "drops": make_table(report["drops"], "reason", "images")},
+    )
+
+
+@dg.asset_check(
+    asset=Stage.CAPTION_SELECTION,
+    description=(
+        "Most samples have a caption. When it fails: look at the statuses of captions/<variant>, and whether the "
+        "sidecars are named like the images."
+    ),
+)
+def caption_coverage(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+    """Warn when many samples have no caption."""
+    keys = context.partition_keys
+    with failing(), dataset.catalog.reading() as connection:
+        states = load_states(connection, keys)
+        reports = [find_state(states, Stage.CAPTION_SELECTION, key).report for key in keys]
+    images, without = (sum(report[name] for report in reports) for name in ("images", "without"))
+    coverage = 1 - without / images if images else 0.0
+    return dg.AssetCheckResult(
+        passed=coverage >= _LEAST_COVERAGE,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"images": images, "without_caption": without, "coverage": round(coverage, 4)},
+    )
+
+
+@dg.asset_check(
+    asset=Stage.SHARDS,
+    blocking=True,
+    description=(
+        "Every tar of the partition is read again: three members a sample, images of the bucket's size, count and hash "
+        "as recorded. When it fails: the disk lost something; materialize the partition's shards again with force."
+    ),
+)
+def shards_intact(
+    context: dg.AssetCheckExecutionContext,
+    dataset: dg.ResourceParam[Dataset],
+    progress: dg.ResourceParam[Progress],
+) -> dg.AssetCheckResult:
+    """Stop a manifest from being written over damaged tars."""
+    with failing():
+        report = inspect_shards(dataset, context.partition_keys, progress=progress)
+    return _judge(report.faults, {"shards": report.files, "samples": report.samples, "bytes": report.bytes})
+
+
+@dg.asset_check(
+    asset=Stage.MANIFEST,
+    blocking=True,
+    description=(
+        "The manifest's counts and hashes are those of the tars, all of them are there and nothing else is, no key "
+        "occurs twice. When it fails: it names the files; remove what is too many and materialize what is missing."
+    ),
+)
+def export_complete(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+    """Stop a card from being written for an export that is not what it says."""
+    with failing():
+        faults = inspect_export(dataset)
+    return _judge(faults, {})
+
+
+def _judge(faults: Sequence[object], counts: dict[str, int]) -> dg.AssetCheckResult:
+    """Return a check's result; the first faults are shown, all are counted."""
+    shown = "\n".join(f"- `{fault}`" for fault in faults[:_SHOWN])
+    return dg.AssetCheckResult(
+        passed=not faults,
+        description=str(faults[0]) if faults else None,
+        metadata={**counts, "faults": len(faults), **({"first_faults": dg.MetadataValue.md(shown)} if faults else {})},
+    )
+
+
+CHECKS: tuple[dg.AssetChecksDefinition, ...] = (
+    images_usable,
+    counts_add_up,
+    caption_coverage,
+    shards_intact,
+    export_complete,
+)

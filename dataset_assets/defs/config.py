@@ -1,0 +1,16 @@
+"""What a person may say when an asset is materialized."""
+
+import dagster as dg
+
+
+class ScanConfig(dg.Config):
+    """How raw_images looks at the sources."""
+
+    checksum: bool = False  # read every file and compare content, not only size and time
+    force: bool = False  # open every header again that could not be used before
+
+
+class StageConfig(dg.Config):
+    """How every other stage is run."""
+
+    force: bool = False  # do the work even where everything is fresh

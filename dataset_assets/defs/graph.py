@@ -1,0 +1,42 @@
+"""The asset graph, assembled: every asset, check, job and resource of a dataset in one place."""
+
+import warnings
+from typing import Any
+
+import dagster as dg
+
+from dataset_assets.defs.buckets import make_bucket_assignments
+from dataset_assets.defs.captions import make_caption_selection, make_captions
+from dataset_assets.defs.checks import CHECKS
+from dataset_assets.defs.images import make_resized_crops
+from dataset_assets.defs.jobs import JOBS
+from dataset_assets.defs.release import make_dataset_card, make_manifest
+from dataset_assets.defs.resources import log_progress, make_dataset_resource
+from dataset_assets.defs.shards import make_shard_plans, make_shards
+from dataset_assets.defs.sources import make_raw_images
+from dataset_assets.settings import Settings
+
+
+def build_definitions(settings: Settings, **resources: Any) -> dg.Definitions:
+    """Return the asset graph of a dataset; `resources` replace those of the same name (dataset, progress)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill policies: we pin Dagster and test them
+        assets = [
+            make_raw_images(settings),
+            make_bucket_assignments(settings),
+            make_shard_plans(settings),
+            make_resized_crops(settings),
+            *(make_captions(settings, variant) for variant in settings.captions.variants),
+            make_caption_selection(settings),
+            make_shards(settings),
+            make_manifest(settings),
+            make_dataset_card(settings),
+        ]
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=CHECKS,
+        jobs=JOBS,
+        resources={"dataset": make_dataset_resource(settings), "progress": log_progress, **resources},
+        # A step uses all cores by itself; a process for each would only add its start.
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,45 @@
+"""resized_crops: the finished JPEGs."""
+
+from typing import Any
+
+import dagster as dg
+
+from dataset_assets.dataset import Dataset
+from dataset_assets.defs.config import StageConfig
+from dataset_assets.defs.failures import RETRY, failing
+from dataset_assets.defs.partitions import BACKFILL, BUCKET_SHARDS, report_partitions
+from dataset_assets.defs.versions import code_version
+from dataset_assets.freshness import Stage
+from dataset_assets.images.crops import make_crops
+from dataset_assets.progress import Progress
+from dataset_assets.settings import Settings
+
+
+def make_resized_crops(settings: Settings) -> dg.AssetsDefinition:
+    """Return the asset."""
+
+    @dg.asset(
+        name=Stage.RESIZED_CROPS,
+        deps=[Stage.SHARD_PLANS],
+        partitions_def=BUCKET_SHARDS,
+        backfill_policy=BACKFILL,
+        group_name="images",
+        kinds={"python", "torch", "parquet"},
+        description=(
+            "Every image of the partition at its bucket's size, as JPEG, one Parquet file a shard. An image that is "
+            "unchanged since the last time is copied, not encoded again; one that cannot be used is counted by reason."
+        ),
+        code_version=code_version(settings, Stage.RESIZED_CROPS),
+        retry_policy=RETRY,
+    )
+    def resized_crops(
+        context: dg.AssetExecutionContext,
+        config: StageConfig,
+        dataset: dg.ResourceParam[Dataset],
+        progress: dg.ResourceParam[Progress],
+    ) -> dg.MaterializeResult[Any]:
+        with failing():
+            outcomes = make_crops(dataset, context.partition_keys, force=config.force, progress=progress)
+        return report_partitions(context, outcomes)
+
+    return resized_crops

@@ -1,0 +1,101 @@
+"""Whether what was just written may be released: the tars of some partitions, and the export as a whole.
+
+shards/verify.py trusts nothing but an export's folder; this compares with what the catalog recorded.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from dataset_assets.buckets.protos import make_buckets
+from dataset_assets.catalog.slots import repeated_ids
+from dataset_assets.catalog.state import (
+    Piece,
+    StageState,
+    drop_piece,
+    load_pieces,
+    load_states,
+    put_state,
+    void_state,
+)
+from dataset_assets.dataset import Dataset
+from dataset_assets.errors import StorageError
+from dataset_assets.freshness import Stage, fingerprint, is_whole, list_inputs
+from dataset_assets.progress import Progress, Silence
+from dataset_assets.release.check import check_manifest
+from dataset_assets.release.manifest import ShardEntry, load_manifest
+from dataset_assets.shards.check import Promise
+from dataset_assets.shards.partition import Partition
+from dataset_assets.shards.verify import Report, check_files, list_files, verify_shards
+from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST
+
+
+def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Progress | None = None) -> Report:
+    """Read the tars of these partitions and return what is wrong with them.
+
+    Each is a tar with the count, size and hash that are recorded, three members a sample, images of the bucket's size.
+    What is found is recorded: a partition without a fault is intact, a tar with one has to be written again.
+    """
+    settings = dataset.settings
+    buckets = make_buckets(settings.buckets.base_resolutions, settings.buckets.divisible)
+    promises = {bucket.id: Promise.of_settings(settings, bucket) for bucket in buckets}
+    keys = list(partitions)
+    with dataset.catalog.reading() as connection:
+        pieces = [piece for key in keys for piece in load_pieces(connection, Stage.SHARDS, key) if piece.path]
+    tasks = [
+        (dataset.layout.root / piece.path, make_entry(piece), promises[Partition.parse(piece.partition).bucket_id])
+        for piece in pieces
+    ]
+    reports = verify_shards(tasks, settings.workers, progress or Silence())
+    _record(dataset, keys, [piece for piece, report in zip(pieces, reports, strict=True) if report.faults])
+    return Report(
+        faults=tuple(fault for report in reports for fault in report.faults),
+        files=len(tasks),
+        samples=sum(report.samples for report in reports),
+        bytes=sum(report.bytes for report in reports),
+    )
+
+
+def _record(dataset: Dataset, partitions: Sequence[str], damaged: Sequence[Piece]) -> None:
+    with dataset.catalog.writing() as connection:
+        states = load_states(connection, list(partitions))
+        for piece in damaged:
+            drop_piece(connection, Stage.SHARDS, piece.partition, piece.number)
+            void_state(connection, Stage.SHARDS, piece.partition)
+        for key in set(partitions) - {piece.partition for piece in damaged}:
+            inputs = list_inputs(dataset.settings, states, Stage.SHARDS_INTACT, key)
+            state = StageState(
+                stage=Stage.SHARDS_INTACT,
+                partition=key,
+                fingerprint=fingerprint(inputs),
+                output=inputs[Stage.SHARDS],
+                report={"inputs": inputs},
+            )
+            put_state(connection, state)
+
+
+def inspect_export(dataset: Dataset) -> list[str]:
+    """Return what is wrong with the manifest, given what the catalog recorded of the shards; no tar is opened.
+
+    Their counts and hashes are the manifest's, every tar is there with its size, no other file is in the export, and
+    no two samples have the same id, and so the same key.
+    """
+    try:
+        manifest, faults = check_manifest(load_manifest(dataset.layout.manifest))
+    except StorageError as error:
+        return [str(error)]
+    with dataset.catalog.reading() as connection:
+        pieces = [piece for piece in load_pieces(connection, Stage.SHARDS) if piece.path]
+        faults += [f"two images have the id {image_id}" for image_id in repeated_ids(connection)]
+    if manifest is None:
+        return faults
+    listed = {shard.path: shard for bucket in manifest.buckets.values() for shard in bucket.shards}
+    recorded = {piece.facts["path"]: make_entry(piece) for piece in pieces}
+    faults += [f"{path}: the manifest and the catalog differ" for path in listed if listed[path] != recorded.get(path)]
+    faults += [f"{path}: not in {EXPORT_MANIFEST}" for path in recorded.keys() - listed.keys()]
+    faults += [f"{piece.path}: missing or of another size" for piece in pieces if not is_whole(dataset.layout, piece)]
+    others = check_files(manifest, list_files(dataset.layout.export).keys())
+    return faults + [str(fault) for fault in others if fault.file != EXPORT_CARD]  # the card is made after this
+
+
+def make_entry(piece: Piece) -> ShardEntry:
+    """Return what the manifest says of a tar."""
+    return ShardEntry(path=piece.facts["path"], count=piece.facts["count"], bytes=piece.bytes, sha256=piece.output)

@@ -1,0 +1,62 @@
+"""What a person wants to know of a dataset: what is fresh, and what the export holds. Reads, and changes nothing."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dataset_assets.catalog.captions import count_captions
+from dataset_assets.catalog.state import load_pieces, load_states
+from dataset_assets.dataset import Dataset
+from dataset_assets.freshness import Verdict, judge
+from dataset_assets.release.manifest import load_manifest
+
+
+def judge_all(dataset: Dataset) -> dict[tuple[str, str], Verdict]:
+    """Return the verdict on every (stage, partition) of the dataset, in the order in which they are made."""
+    with dataset.catalog.reading() as connection:
+        states, pieces = load_states(connection), load_pieces(connection)
+    return judge(dataset.settings, dataset.layout, states, pieces)
+
+
+def count_by_stage(verdicts: Mapping[tuple[str, str], Verdict]) -> dict[str, Counter[str]]:
+    """Return how many partitions of each stage are fresh, stale and missing."""
+    counts: dict[str, Counter[str]] = {}
+    for (stage, _), verdict in verdicts.items():
+        counts.setdefault(stage, Counter())[verdict.state] += 1
+    return counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What an export holds and what was left out."""
+
+    export: str  # its folder
+    export_id: str
+    counts: Mapping[str, int]  # the manifest's summary
+    buckets: Mapping[str, Mapping[str, int]]  # by id: width, height, count, shards
+    captions: Mapping[str, Mapping[str, int]]  # by variant: images by status, and how many were selected
+    bytes: int
+    shards: int
+
+
+def summarize(dataset: Dataset) -> Summary:
+    """Return the summary of the export as its manifest has it. Raises StorageError where there is none."""
+    manifest: dict[str, Any] = load_manifest(dataset.layout.manifest)
+    with dataset.catalog.reading() as connection:
+        captions: dict[str, dict[str, int]] = {}
+        for (variant, status), count in count_captions(connection).items():
+            captions.setdefault(variant, {})[status] = count
+    buckets = manifest["buckets"]
+    return Summary(
+        export=str(dataset.layout.export),
+        export_id=manifest["export_id"],
+        counts=manifest["summary"],
+        buckets={
+            name: {**bucket["scaled"], "count": bucket["count"], "shards": len(bucket["shards"])}
+            for name, bucket in buckets.items()
+        },
+        captions=captions,
+        bytes=sum(shard["bytes"] for bucket in buckets.values() for shard in bucket["shards"]),
+        shards=sum(len(bucket["shards"]) for bucket in buckets.values()),
+    )

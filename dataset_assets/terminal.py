@@ -1,0 +1,151 @@
+"""What the command line shows: progress bars, and tables of a dataset's state. No work and no decision here."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from dataset_assets.errors import DropReason
+from dataset_assets.freshness import Verdict
+from dataset_assets.progress import Lines
+from dataset_assets.status import Summary, count_by_stage
+
+_STYLES = {"fresh": "green", "stale": "yellow", "missing": "red"}
+_LISTED = 20  # stages that are not fresh
+
+
+class _Rate(ProgressColumn):
+    """Units a second, over the last half minute."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, once there is one."""
+        rate = task.finished_speed or task.speed
+        return Text(f"{rate:,.1f} {task.fields['unit']}/s" if rate else "", style="progress.data.speed")
+
+
+class Bars:
+    """Progress as bars, one a stage; a stage that is started again goes on with its bar."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+        self._later: dict[str, int] = {}
+        self._current: TaskID | None = None
+
+    def expect(self, stage: str, later: int) -> None:
+        """Make the stage's bar so much longer."""
+        self._later[stage] = later
+
+    def start(self, stage: str, total: int | None, unit: str) -> None:
+        """Begin or go on with the stage's bar."""
+        task = self._tasks.get(stage)
+        if task is None:
+            task = self._tasks[stage] = self._progress.add_task(stage, total=None, unit=unit)
+        done = self._progress.tasks[task].completed
+        later = self._later.get(stage, 0)
+        self._progress.update(task, total=None if total is None else done + total + later)
+        self._current = task
+
+    def advance(self, count: int) -> None:
+        """Move the bar."""
+        if self._current is not None:
+            self._progress.advance(self._current, count)
+
+    def finish(self) -> None:
+        """Close a bar whose length was not known."""
+        if self._current is not None and self._progress.tasks[self._current].total is None:
+            self._progress.update(self._current, total=self._progress.tasks[self._current].completed)
+
+
+@contextmanager
+def show_progress(console: Console) -> Iterator[Bars | Lines]:
+    """Yield progress: bars where the console is a terminal, now and then a line where it is a file or a pipe."""
+    if not console.is_terminal:
+        yield Lines(lambda line: console.print(line, highlight=False, markup=False))
+        return
+    with Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=console,
+    ) as display:
+        yield Bars(display)
+
+
+def print_summary(console: Console, summary: Summary) -> None:
+    """Print what an export holds: its buckets, what was left out and why, its captions, and where it is."""
+    console.print(_bucket_table(summary))
+    console.print(_drop_table(summary))
+    if summary.captions:
+        console.print(_caption_table(summary))
+    seen, exported = summary.counts["images_seen"], summary.counts["images_exported"]
+    console.print(
+        f"{exported:,} of {seen:,} images in {summary.shards:,} shards, {summary.bytes / 1e6:,.1f} MB, "
+        f"export id {summary.export_id}",
+        highlight=False,
+    )
+
+
+def print_status(console: Console, verdicts: Mapping[tuple[str, str], Verdict]) -> None:
+    """Print how many partitions of each stage are fresh, and every one that is not, with the reason."""
+    table = Table("stage", title="status", title_justify="left")
+    for state in _STYLES:
+        table.add_column(state, justify="right")
+    for stage, counts in count_by_stage(verdicts).items():
+        table.add_row(
+            stage, *(f"[{style}]{counts[state]:,}" if counts[state] else "" for state, style in _STYLES.items())
+        )
+    console.print(table)
+    others = [(key, verdict) for key, verdict in verdicts.items() if not verdict.fresh]
+    for (stage, partition), verdict in others[:_LISTED]:
+        console.print(f"{stage} {partition}".rstrip(), style=_STYLES[verdict.state], end=": ", highlight=False)
+        console.print(f"{verdict.state}, {verdict.reason}", highlight=False, markup=False)
+    if len(others) > _LISTED:
+        console.print(f"… and {len(others) - _LISTED:,} more; --json lists all")
+
+
+def _bucket_table(summary: Summary) -> Table:
+    table = _count_table("buckets", "bucket", "size", "images", "shards")
+    for name, bucket in sorted(summary.buckets.items(), key=lambda item: (-item[1]["count"], item[0])):
+        table.add_row(name, f"{bucket['w']}×{bucket['h']}", f"{bucket['count']:,}", f"{bucket['shards']:,}")
+    return table
+
+
+def _drop_table(summary: Summary) -> Table:
+    table = _count_table("left out", "reason", "images")
+    for reason in DropReason:
+        if count := summary.counts.get(reason.value, 0):
+            table.add_row(reason.value, f"{count:,}")
+    if not table.row_count:
+        table.add_row("nothing", "0")
+    return table
+
+
+def _caption_table(summary: Summary) -> Table:
+    table = _count_table("captions", "variant", "status", "images")
+    for variant, statuses in sorted(summary.captions.items()):
+        for status, count in sorted(statuses.items(), key=lambda item: -item[1]):
+            table.add_row(variant, status, f"{count:,}")
+    return table
+
+
+def _count_table(title: str, *columns: str) -> Table:
+    """Return a table whose columns after the first are numbers."""
+    table = Table(columns[0], title=title, title_justify="left")
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
+    return table

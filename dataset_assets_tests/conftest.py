@@ -1,0 +1,22 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dataset_assets.dataset import open_dataset
+from dataset_assets_tests.datasets import add_photos, build_library, settings_in
+
+
+@pytest.fixture(scope="session")
+def _built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    add_photos(folder)
+    with open_dataset(settings_in(folder)) as dataset:
+        build_library(dataset)
+    return folder
+
+
+@pytest.fixture
+def built(_built_once: Path, tmp_path: Path) -> Path:
+    """A folder with twenty photos and a finished build of them, for the test alone: nothing in it is stale."""
+    return Path(shutil.copytree(_built_once, tmp_path / "built"))

@@ -1,0 +1,136 @@
+"""Small datasets for tests: photographs in a folder, settings that suit their size, and the library's stages in order.
+
+Nothing here is a stand-in: files, catalog and artifacts are real ones, under the folder that a test gives.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_assets.buckets.assign import Assignment, assign_buckets
+from dataset_assets.captions.sidecar import read_captions
+from dataset_assets.captions.waterfall import select_captions
+from dataset_assets.catalog.state import load_states
+from dataset_assets.dataset import Dataset
+from dataset_assets.freshness import Stage, caption_stage, judge_inputs
+from dataset_assets.images.crops import make_crops
+from dataset_assets.release.inspect import inspect_shards
+from dataset_assets.release.inspect import inspect_shards
+from dataset_assets.release.publish import write_card, write_manifest
+from dataset_assets.settings import Settings, parse_settings
+from dataset_assets.shards.plan import write_plan
+from dataset_assets.shards.write import write_shards
+from dataset_assets.sources.scan import scan_sources
+from dataset_assets.work import Outcome
+from dataset_assets_tests.photos import jpeg
+
+LANDSCAPE = (104, 72)  # each large enough for its bucket at base 64
+PORTRAIT = (72, 104)
+SQUARE = (80, 80)
+TINY = (20, 20)  # too small for every bucket
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "dataset": {"root": "out"},
+    "buckets": {"base_resolutions": [64], "divisible": 8},
+    "shards": {"shard_size": 4, "shards_per_partition": 2},
+    "work": {"workers": 1},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What every stage of one build said, from the scan to the card."""
+
+    scan: Outcome
+    assignment: Assignment
+    partitions: Mapping[tuple[str, str], Outcome]  # by (stage, partition key)
+    manifest: Outcome
+    card: Outcome
+
+    @property
+    def remade(self) -> set[tuple[str, str]]:
+        """The (stage, partition) pairs that were not found fresh; the partition of the others is ""."""
+        alone = {
+            Stage.RAW_IMAGES: self.scan,
+            Stage.BUCKET_ASSIGNMENTS: self.assignment.outcome,
+            Stage.MANIFEST: self.manifest,
+            Stage.DATASET_CARD: self.card,
+        }
+        outcomes = {(str(stage), ""): outcome for stage, outcome in alone.items()} | dict(self.partitions)
+        return {key for key, outcome in outcomes.items() if not outcome.reused}
+
+
+def settings_in(folder: Path, **sections: Any) -> Settings:
+    """Return settings of a small dataset: images in `folder`/raw, artifacts in `folder`/out.
+
+    `sections` are the settings file's tables: keys of a table are added to ours, lists of tables replace it.
+    """
+    data: dict[str, Any] = {**_DEFAULTS, "sources": [{"path": "raw"}]}
+    for name, section in sections.items():
+        data[name] = data.get(name, {}) | section if isinstance(section, dict) else section
+    return parse_settings(data, folder=folder)
+
+
+def add_photo(
+    folder: Path, name: str, size: tuple[int, int] = LANDSCAPE, *, seed: int = 0, caption: str | None = None
+) -> Path:
+    """Write a JPEG below `folder`/raw, and its .txt where a caption is given; return its path."""
+    path = folder / "raw" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(jpeg(*size, seed))
+    if caption is not None:
+        path.with_suffix(".txt").write_text(caption)
+    return path
+
+
+def add_photos(folder: Path, count: int = 20) -> list[Path]:
+    """Write `count` different photos of three shapes, every other one with a caption; return their paths."""
+    shapes = (LANDSCAPE, PORTRAIT, LANDSCAPE, SQUARE)
+    return [
+        add_photo(
+            folder,
+            f"{seed:03d}.jpg",
+            shapes[seed % len(shapes)],
+            seed=seed,
+            caption=f"photo number {seed}" if seed % 2 == 0 else None,
+        )
+        for seed in range(count)
+    ]
+
+
+def partition_keys(dataset: Dataset) -> list[str]:
+    """Return the keys of the partitions that have a plan, in order."""
+    with dataset.catalog.reading() as connection:
+        return sorted(partition for stage, partition in load_states(connection) if stage == Stage.SHARD_PLANS)
+
+
+def build_library(dataset: Dataset, *, force: bool = False) -> Built:
+    """Run every stage of the library, from the scan to the card, and return what each said."""
+    scan = scan_sources(dataset, force=force)
+    assignment = assign_buckets(dataset, force=force)
+    keys = partition_keys(dataset)
+    said: dict[tuple[str, str], Outcome] = {(Stage.SHARD_PLANS, key): write_plan(dataset, key) for key in keys}
+    for key, outcome in make_crops(dataset, keys, force=force).items():
+        said[str(Stage.RESIZED_CROPS), key] = outcome
+    for key in keys:
+        for variant in dataset.settings.captions.variants:
+            said[caption_stage(variant.name), key] = read_captions(dataset, variant, key, force=force)
+        said[str(Stage.CAPTION_SELECTION), key] = select_captions(dataset, key, force=force)
+        said[str(Stage.SHARDS), key] = write_shards(dataset, key, force=force)
+    inspect_shards(dataset, _uninspected(dataset))
+    inspect_shards(dataset, keys)  # the asset check without which there is no manifest
+    manifest = write_manifest(dataset, force=force)
+    card = write_card(dataset, force=force)
+    return Built(scan=scan, assignment=assignment, partitions=said, manifest=manifest, card=card)
+
+
+def _uninspected(dataset: Dataset) -> list[str]:
+    """Return the partitions whose tars were not read again since they were written."""
+    with dataset.catalog.reading() as connection:
+        states = load_states(connection)
+    return [
+        key
+        for key in partition_keys(dataset)
+        if not judge_inputs(dataset.settings, states, Stage.SHARDS_INTACT, key).fresh
+    ]

@@ -1,0 +1,272 @@
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dataset_assets.errors import SettingsError
+from dataset_assets.settings import CONFIG_VARIABLE, Settings, load_settings, parse_settings
+
+# What is written in the file, and the one line that must be said of it.
+MISTAKES = {
+    "other = 1": "other: there is no such key; allowed: dataset, sources, buckets, images, shards, captions, work",
+    "folder = 1": "folder: there is no such key; allowed: dataset, sources, buckets, images, shards, captions, work",
+    "[dataset]\nnme = 1": "dataset.nme: there is no such key; allowed: name, root, catalog, license, description, "
+    "language",
+    "dataset = 3": "dataset: 3 given; allowed: a table",
+    '[dataset]\nname = ""': 'dataset.name: "" given; should have at least 1 character',
+    "[dataset]\nname = 7": "dataset.name: 7 given; should be a valid string",
+    "[dataset]\ndescription = 2024-01-31": "dataset.description: 2024-01-31 given; should be a valid string",
+    '[dataset]\nroot = "a\\u0000b"': 'dataset.root: "a\\u0000b" given; allowed: a path, which holds no NUL character',
+    '[dataset]\nroot = "~no-such-user/x"': 'dataset.root: "~no-such-user/x" given; allowed: a path; there is no user '
+    "of this name whose home it could mean",
+    "sources = []": "sources: [] given; should have at least 1 item",
+    'sources = "raw"': 'sources: "raw" given; allowed: a list',
+    'sources = ["raw"]': 'sources.0: "raw" given; allowed: a table',
+    '[sources]\npath = "raw"': 'sources: {path = "raw"} given; allowed: a list of tables, each under [[sources]]',
+    "[[sources]]\npath = 3": "sources.0.path: 3 given; should be a valid string",
+    '[[sources]]\npath = ""': 'sources.0.path: "" given; should have at least 1 character',
+    '[[sources]]\nkind = "ftp"': "sources.0.kind: \"ftp\" given; should be 'folder'",
+    '[[sources]]\nname = "My Photos"': "sources.0.name: \"My Photos\" given; should match pattern '^[a-z0-9_-]+$'",
+    '[[sources]]\nname = "a\\n\\"b"': 'sources.0.name: "a\\n\\"b" given; should match pattern \'^[a-z0-9_-]+$\'',
+    "[[sources]]\nfolder = 1": "sources.0.folder: there is no such key; allowed: kind, path, name, prefix",
+    "[[sources]]\n[[sources]]": 'sources: names ["folder", "folder"] given; allowed: each name once',
+    "[buckets]\nbase_resolutions = 512": "buckets.base_resolutions: 512 given; allowed: a list",
+    "[buckets]\nbase_resolutions = []": "buckets.base_resolutions: [] given; should have at least 1 item",
+    "[buckets]\nbase_resolutions = [true]": "buckets.base_resolutions.0: true given; should be a valid integer",
+    '[buckets]\nbase_resolutions = ["512"]': 'buckets.base_resolutions.0: "512" given; should be a valid integer',
+    "[buckets]\nbase_resolutions = [9000]": "buckets.base_resolutions.0: 9000 given; should be less than or equal to "
+    "8192",
+    "[buckets]\nbase_resolutions = [512, 1024]": "buckets.base_resolutions: [512, 1024] given; should have at most 1 "
+    "item",
+    "[buckets]\nbase_resolutions = [32]": "buckets.base_resolutions: [32] given with divisible 32, the narrowest "
+    "bucket would be 0 pixels wide; allowed: a base of 64 or more",
+    "[buckets]\ndivisible = true": "buckets.divisible: true given; should be a valid integer",
+    "[buckets]\ndivisible = 8.0": "buckets.divisible: 8.0 given; should be a valid integer",
+    '[buckets]\ntoo_small_policy = "keep"': "buckets.too_small_policy: \"keep\" given; should be 'drop'",
+    '[images]\nmode = "passthrough"': "images.mode: \"passthrough\" given; should be 'reencode_jpeg'",
+    '[images]\nquality = "95"': 'images.quality: "95" given; should be a valid integer',
+    "[images]\nquality = 0": "images.quality: 0 given; should be greater than or equal to 1",
+    "[images]\nadaptive_scale_threshold = nan": "images.adaptive_scale_threshold: nan given; should be less than or "
+    "equal to 1",
+    "[images]\nadaptive_scale_threshold = true": "images.adaptive_scale_threshold: true given; should be a valid "
+    "number",
+    "[images]\ntimeout_seconds = inf": "images.timeout_seconds: inf given; should be less than or equal to 86400",
+    "[images]\nmax_pixels = 99999999999999999999": "images.max_pixels: 99999999999999999999 given; should be less than "
+    "or equal to 1099511627776",
+    '[images]\nsubsampling_policy = "422"': "images.subsampling_policy: \"422\" given; should be 'adaptive_scale', "
+    "'444' or '420'",
+    '[images]\ncrop = "corner"': 'images.crop: "corner" given; allowed: a table',
+    "[images.crop]\ncorners = [1]": "images.crop.corners: there is no such key; allowed: strategy, allowed_corners, "
+    "corner_jitter",
+    "[images.crop]\nallowed_corners = [2, 4]": "images.crop.allowed_corners.1: 4 given; should be less than or equal "
+    "to 3",
+    "[images.crop]\nallowed_corners = [2, 2]": "images.crop.allowed_corners: [2, 2] given; allowed: each corner once",
+    "[images.crop]\nallowed_corners = []": "images.crop.allowed_corners: [] given; should have at least 1 item",
+    "[shards]\nshard_size = 0": "shards.shard_size: 0 given; should be greater than or equal to 1",
+    '[captions]\nmissing_caption_policy = "keep"': "captions.missing_caption_policy: \"keep\" given; should be 'empty' "
+    "or 'drop'",
+    '[[captions.priority]]\nvariant = "caption_x"': 'captions.priority.0.variant: "caption_x" given; allowed: '
+    "caption_sidecar",
+    '[[captions.priority]]\nvariant = "caption_sidecar"\nmodel = 3': "captions.priority.0.model: 3 given; should be a "
+    "valid string",
+    "[[captions.variants]]": "captions.variants.0.name: is missing",
+    '[[captions.variants]]\nname = "Caption-1"': 'captions.variants.0.name: "Caption-1" given; allowed: lower-case '
+    "letters, digits and _, starting with a letter",
+    '[[captions.variants]]\nname = "a"\n[[captions.variants]]\nname = "a"': 'captions.variants: names ["a", "a"] '
+    "given; allowed: each name once",
+    '[[captions.variants]]\nname = "caption_sidecar"\nextension = "json"': 'captions.variants.0.extension: "json" '
+    "given without field; allowed: with field, the name of the key that holds the caption",
+    '[[captions.variants]]\nname = "caption_sidecar"\nextension = "txt"\nfield = "title"': "captions.variants.0.field: "
+    '"title" given, which reads photo.json, with extension "txt"; allowed: one of the two',
+    "[[captions.variants]]\nname = 'caption_sidecar'\nmodell = 1": "captions.variants.0.modell: there is no such key; "
+    "allowed: name, backend, extension, field",
+    "[work]\nworkers = -1": "work.workers: -1 given; should be greater than or equal to 0",
+    "[work]\nworkers = false": "work.workers: false given; should be a valid integer",
+}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "dataset.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_a_mistake_gives_one_line_with_key_value_and_what_is_allowed(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, text)
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+
+    assert str(caught.value) == f"{path}: {MISTAKES[text]}"
+
+
+def test_several_mistakes_give_a_line_each(tmp_path: Path) -> None:
+    path = write(tmp_path, '[images]\nquality = 200\nnope = 1\n[images.crop]\nallowed_corners = [7, "x"]')
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+
+    said = [line.removeprefix(f"{path}: ").split(":")[0] for line in str(caught.value).splitlines()]
+    assert sorted(said) == [
+        "images.crop.allowed_corners.0",
+        "images.crop.allowed_corners.1",
+        "images.nope",
+        "images.quality",
+    ]
+
+
+def test_an_empty_file_is_a_whole_configuration(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, ""))
+
+    assert settings == Settings(folder=tmp_path)
+    assert settings.root == tmp_path / "data"
+    assert settings.resolve(settings.sources[0].path) == tmp_path / "data" / "raw"
+    assert settings.workers == len(os.sched_getaffinity(0))
+
+
+def test_every_key_can_be_written(tmp_path: Path) -> None:
+    text = """
+        [dataset]
+        name = "birds"
+        root = "out"
+        catalog = "sqlite:////tmp/birds.sqlite"
+        license = "cc0-1.0"
+        description = "Birds."
+        language = "de"
+        [[sources]]
+        kind = "folder"
+        path = "raw"
+        name = "raw"
+        prefix = "raw/"
+        [[sources]]
+        path = "/srv/more"
+        name = "more"
+        [buckets]
+        base_resolutions = [256]
+        divisible = 8
+        too_small_policy = "drop"
+        [images]
+        mode = "reencode_jpeg"
+        quality = 90
+        subsampling_policy = "444"
+        adaptive_scale_threshold = 1
+        icc = "ignore"
+        max_pixels = 1000000
+        timeout_seconds = 2.5
+        crop = { strategy = "center", allowed_corners = [0, 1, 2, 3], corner_jitter = 4 }
+        [shards]
+        shard_size = 10
+        shards_per_partition = 2
+        [captions]
+        priority = [{ variant = "caption_title", backend = "sidecar", model = "json:title" }]
+        missing_caption_policy = "drop"
+        [[captions.variants]]
+        name = "caption_title"
+        backend = "sidecar"
+        extension = "json"
+        field = "title"
+        [work]
+        workers = 3
+    """
+
+    settings = load_settings(write(tmp_path, text))
+
+    said = settings.model_dump(mode="json")
+    said["sources"][1] = {"path": "/srv/more", "name": "more"}  # the rest of it are defaults
+    assert said == tomllib.loads(text)
+    assert set(settings.model_dump()["sources"][0]) == set(tomllib.loads(text)["sources"][0])
+    assert settings.workers == 3
+    assert settings.resolve("/srv/more") == Path("/srv/more")
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project").mkdir()
+    write(tmp_path / "project", '[dataset]\nroot = "../out"\n[[sources]]\npath = "raw"')
+    monkeypatch.chdir(tmp_path)
+
+    settings = load_settings("project/dataset.toml")
+    monkeypatch.chdir("/")
+
+    assert settings.root.resolve() == tmp_path / "out"
+    assert settings.resolve("raw") == tmp_path / "project" / "raw"
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    assert load_settings(write(tmp_path, '[dataset]\nroot = "~/data"')).root == tmp_path / "home" / "data"
+
+
+def test_which_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("given", "variable", "default"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, f'[dataset]\nname = "{name}"')
+    monkeypatch.chdir(tmp_path / "default")
+    monkeypatch.delenv(CONFIG_VARIABLE, raising=False)
+    assert load_settings().dataset.name == "default"
+
+    monkeypatch.setenv(CONFIG_VARIABLE, str(tmp_path / "variable" / "dataset.toml"))
+    assert load_settings().dataset.name == "variable"
+    assert load_settings(tmp_path / "given" / "dataset.toml").dataset.name == "given"
+
+    monkeypatch.setenv(CONFIG_VARIABLE, "")
+    assert load_settings().dataset.name == "default"
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "dataset.toml"
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+
+    assert str(caught.value).startswith(f"{path}: there is no such file; `dataset-assets init DIR --source PATH`")
+    assert CONFIG_VARIABLE in str(caught.value)
+
+
+def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path)
+
+    assert str(caught.value) == f"{tmp_path}: cannot be read: Is a directory"
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.toml"
+    path.symlink_to(path)
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+
+    assert str(caught.value) == f"{path}: cannot be read: Too many levels of symbolic links"
+
+
+def test_invalid_toml_names_the_line(tmp_path: Path) -> None:
+    path = write(tmp_path, '[dataset]\nname = "x"\nroot = data\n')
+
+    with pytest.raises(SettingsError, match=r"dataset\.toml: .*line 3") as caught:
+        load_settings(path)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.toml"
+    path.write_bytes('[dataset]\nname = "Vögel"'.encode("latin-1"))
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+
+    assert str(caught.value).startswith(f"{path}: is not UTF-8: ")
+    assert str(caught.value).endswith("at byte 19")
+
+
+def test_settings_cannot_be_changed_and_are_equal_when_the_file_is(tmp_path: Path) -> None:
+    data = {"buckets": {"base_resolutions": [256]}}
+    settings = parse_settings(data, folder=tmp_path)
+
+    assert settings == parse_settings(data, folder=tmp_path)
+    assert hash(settings) == hash(parse_settings(data, folder=tmp_path))
+    with pytest.raises(ValueError, match="frozen"):
+        settings.buckets.divisible = 8
