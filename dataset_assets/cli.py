@@ -1,10 +1,12 @@
-"""The command line: `dataset-assets init · build · status · verify`. Parses, calls the library, prints, sets the exit code.
+"""The command line, `dataset-assets`. Parses, calls the library, prints, sets the exit code.
 
 Exit codes: 0 done and verified, 1 an error or a fault that is printed, 2 a wrong call, 130 interrupted. What a command
 needs is imported when it runs: `--help` needs nothing.
 """
 
 import json
+import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,27 @@ def status(config: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     else:
         print_status(Console(), verdicts)
+
+
+@main.command()
+@_config
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where the web server listens.")
+@click.option("--port", default=3000, show_default=True, help="The web server's port.")
+def ui(config: Path | None, host: str, port: int) -> None:
+    """Open Dagster's UI on the dataset, with the runs of its builds. Ctrl-C ends it."""
+    from dataset_assets.settings import CONFIG_VARIABLE, find_config, load_settings
+    from dataset_assets.storage.home import prepare_dagster_home
+    from dataset_assets.storage.layout import Layout
+
+    settings = load_settings(config)
+    environment = {
+        **os.environ,
+        CONFIG_VARIABLE: str(find_config(config).absolute()),
+        "DAGSTER_HOME": str(prepare_dagster_home(Layout(settings.root))),
+    }
+    module = ["--module-name", "dataset_assets.definitions"]
+    command = [sys.executable, "-m", "dagster", "dev", *module, "--host", host, "--port", str(port)]
+    os.execve(sys.executable, command, environment)  # its signals are ours, nothing is left between
 
 
 @main.command()

@@ -42,19 +42,28 @@ class Work:
     """A stage of a partition that is being made."""
 
     def __init__(
-        self, dataset: Dataset, stage: str, partition: str, inputs: Inputs, *, states: States, keep: Iterable[Piece]
+        self,
+        dataset: Dataset,
+        stage: str,
+        partition: str,
+        inputs: Inputs,
+        *,
+        states: States,
+        pieces: Iterable[Piece],
+        reuse: bool,
     ) -> None:
         self.dataset = dataset
         self.stage = stage
         self.partition = partition
         self.inputs = inputs
         self.states = states
-        self._old = {piece.number: piece for piece in keep}
+        self._old = {piece.number: piece for piece in pieces}
+        self._reuse = reuse
         self._new: dict[int, Piece] = {}
 
     def keep(self, number: int, made_from: str) -> Piece | None:
         """Return the piece that is there already if it was made from just this, and count it as made."""
-        piece = self._old.get(number)
+        piece = self._old.get(number) if self._reuse else None
         if piece is None or piece.fingerprint != made_from or not is_whole(self.dataset.layout, piece):
             return None
         self._new[number] = piece
@@ -119,4 +128,4 @@ def begin(dataset: Dataset, stage: str, partition: str = "", *, force: bool = Fa
         if fresh and not force and all(is_whole(dataset.layout, piece) for piece in pieces):
             return Outcome(states[stage, partition], reused=True)
         void_state(connection, stage, partition)
-    return Work(dataset, stage, partition, inputs, states=states, keep=() if force else pieces)
+    return Work(dataset, stage, partition, inputs, states=states, pieces=pieces, reuse=not force)

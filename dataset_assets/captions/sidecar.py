@@ -74,10 +74,15 @@ def read_captions(
         progress.advance(len(batch))
     progress.finish()
     captions = _captions_of(dataset, key, all_sources)
-    statuses = Counter(row["status"] for row in captions if row["caption_source"] == source.id)
+    own = [row for row in captions if row["caption_source"] == source.id]
     return work.finish(
         output=fingerprint([(row["slot"], row["caption_source"], row["status"], row["text"]) for row in captions]),
-        report={"images": len(plan), "read": read, "statuses": dict(statuses)},
+        report={
+            "images": len(plan),
+            "read": read,
+            "statuses": dict(Counter(row["status"] for row in own)),
+            "retry": sum(1 for row in own if not row["input_version"]),
+        },
     )
 
 
@@ -123,11 +128,14 @@ def _read_changed(
         if known.get(row["id"]) == version:
             continue
         status, text, detail = CaptionStatus.UNAVAILABLE, "", ""
-        if extension:
+        if version == f"{extension}:":
+            # A pipe, say, which would be waited on for ever: the listing has no version of it.
+            status, detail = CaptionStatus.ERROR, "not a regular file"
+        elif extension:
             try:
                 data = dataset.sources[row["source"]].read_sidecar(row["uri"], extension)
             except OSError as error:
-                # Not the version's: it is tried again when the stage runs again.
+                # Not the version's: it is tried again by the next build.
                 status, detail, version = CaptionStatus.ERROR, error.strerror or str(error), ""
             else:
                 status, text, detail = (status, "", "") if data is None else parse_caption(data, variant.field)

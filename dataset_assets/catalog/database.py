@@ -6,31 +6,43 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from dataset_assets.catalog.migrations import STEPS, current_version, migrate
+from dataset_assets.catalog.migrations import current_version, migrate, newest_version
 from dataset_assets.errors import CatalogError
 
 BATCH = 10_000  # rows a transaction when many are written
 _LOCK_SECONDS = 30
+_ALLOWED = "allowed: postgresql://user@host/database, or sqlite:////absolute/path"
 
 
 class Catalog:
     """The database of one dataset. Safe to use from several threads; each `with` is one transaction."""
 
-    def __init__(self, url: str, *, lock_seconds: float = _LOCK_SECONDS) -> None:
+    def __init__(self, url: str | URL, *, lock_seconds: float = _LOCK_SECONDS) -> None:
         """Open `url`; a new or older database is brought to the newest schema.
 
         Raises CatalogError when it cannot be opened, is locked for longer than `lock_seconds`, or is too new.
         """
-        self.url = url
         self._engine = _make_engine(url, lock_seconds)
+        try:
+            self._migrate()
+        except BaseException:
+            self.close()
+            raise
+
+    def _migrate(self) -> None:
         with self.reading() as connection:
             version = current_version(connection)
-        if version != len(STEPS):
+        if version > newest_version():
+            raise CatalogError(
+                f"catalog {self.name}: it has schema version {version}, and this version of dataset_assets knows "
+                f"{newest_version()}: upgrade dataset_assets"
+            )
+        if version < newest_version():
             with self.writing() as connection:
                 migrate(connection)
 
@@ -57,16 +69,16 @@ class Catalog:
     @property
     def name(self) -> str:
         """What to call the catalog in a message: no password in it."""
-        return self._engine.url.render_as_string(hide_password=True).removeprefix("sqlite:///")
+        return _name(self._engine.url)
 
     def close(self) -> None:
         """Close its connections."""
         self._engine.dispose()
 
 
-def sqlite_url(path: Path) -> str:
+def sqlite_url(path: Path) -> URL:
     """Return the URL of a SQLite catalog at `path`."""
-    return f"sqlite:///{path}"
+    return URL.create("sqlite", database=str(path))  # as text, what follows a ? in the path would be options
 
 
 def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -81,10 +93,20 @@ def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), batch)
 
 
-def _make_engine(url: str, lock_seconds: float) -> Engine:
-    if not url.startswith("sqlite:"):
-        return create_engine(url)
-    engine = create_engine(url, poolclass=QueuePool, connect_args={"timeout": lock_seconds})
+def _make_engine(url: str | URL, lock_seconds: float) -> Engine:
+    """Return the engine, which connects later. Raises CatalogError for a database that is not supported."""
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+        if backend == "postgresql":
+            return create_engine(parsed)
+    except ArgumentError:
+        raise CatalogError(f"dataset.catalog: this is no database's URL; {_ALLOWED}") from None
+    except ImportError as error:
+        raise CatalogError(f"catalog {_name(parsed)}: the Python package {error.name} is not installed") from None
+    if backend != "sqlite" or not Path(parsed.database or "").is_absolute():
+        raise CatalogError(f"dataset.catalog: {_name(parsed)} given; {_ALLOWED}")
+    engine = create_engine(parsed, poolclass=QueuePool, connect_args={"timeout": lock_seconds})
 
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: object) -> None:
@@ -102,6 +124,10 @@ def _make_engine(url: str, lock_seconds: float) -> Engine:
     return engine
 
 
+def _name(url: URL) -> str:
+    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
 def _explain(error: DBAPIError) -> str:
     """Return what a person can do about a database's error."""
     said = str(error.orig).strip()
@@ -109,4 +135,6 @@ def _explain(error: DBAPIError) -> str:
         return f"{said}: another process is writing to it; wait for that process or end it, then run this again"
     if "readonly" in said or "unable to open" in said:
         return f"{said}: is its folder there, and may this user write to it?"
+    if "not a database" in said or "malformed" in said:
+        return f"{said}: it is damaged; put a copy of it back, or remove it and build from nothing"
     return said

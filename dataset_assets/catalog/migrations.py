@@ -1,6 +1,7 @@
-"""Brings a catalog to the newest schema, step by step, each step in one transaction. No queries of stages here.
+"""Brings a catalog to the newest schema: an empty one at once, an older one step by step. No queries of stages here.
 
-A published step is never edited: a change to schema.py comes with a new step at the end of `STEPS`.
+A published step is never edited: a change to schema.py comes with a new step at the end of `STEPS`, which makes the
+same change to catalogs that are there already.
 """
 
 from collections.abc import Callable
@@ -8,18 +9,17 @@ from collections.abc import Callable
 from sqlalchemy import Connection, func, insert, inspect, select
 
 from dataset_assets.catalog.schema import metadata, schema_version
-from dataset_assets.errors import CatalogError
+
+STEPS: tuple[Callable[[Connection], None], ...] = ()  # the first makes version 2 of version 1
 
 
-def _create(connection: Connection) -> None:
-    metadata.create_all(connection)
-
-
-STEPS: tuple[Callable[[Connection], None], ...] = (_create,)
+def newest_version() -> int:
+    """Return the version of the schema that schema.py describes."""
+    return 1 + len(STEPS)
 
 
 def current_version(connection: Connection) -> int:
-    """Return the number of steps the catalog has taken: 0 for an empty database."""
+    """Return the version of the catalog's schema: 0 for an empty database."""
     if not inspect(connection).has_table(schema_version.name):
         return 0
     newest: int | None = connection.execute(select(func.max(schema_version.c.version))).scalar_one()
@@ -27,15 +27,11 @@ def current_version(connection: Connection) -> int:
 
 
 def migrate(connection: Connection) -> None:
-    """Take the steps the catalog still lacks. The caller commits.
-
-    Raises CatalogError for a catalog that a newer version of this package has made.
-    """
+    """Bring the catalog to the newest version. The caller commits."""
     version = current_version(connection)
-    if version > len(STEPS):
-        raise CatalogError(
-            f"the catalog has schema version {version}, this version of dataset_assets knows {len(STEPS)}: upgrade it"
-        )
-    for number, step in enumerate(STEPS[version:], start=version + 1):
+    if version == 0:
+        metadata.create_all(connection)
+    for step in STEPS[version - 1 :] if version else ():
         step(connection)
-        connection.execute(insert(schema_version).values(version=number))
+    if version < newest_version():
+        connection.execute(insert(schema_version).values(version=newest_version()))

@@ -4,12 +4,10 @@ The sources are scanned and assigned, the partitions that are not fresh are brou
 manifest and card are written when everything is there.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,20 +16,15 @@ from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.defs.graph import build_definitions
 from dataset_assets.defs.partitions import PARTITIONS_PER_RUN, list_partitions
-from dataset_assets.errors import DatasetError, StorageError
+from dataset_assets.errors import DatasetError
 from dataset_assets.freshness import Stage, Verdict
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.status import judge_all
 from dataset_assets.storage.atomic import sweep
+from dataset_assets.storage.home import prepare_dagster_home
 from dataset_assets.storage.layout import Layout
 from dataset_assets.storage.lock import locked
-
-_DAGSTER_YAML = """\
-# The Dagster instance of this dataset's builds. To see them: DAGSTER_HOME=<this folder> dagster dev
-telemetry:
-  enabled: false
-"""
 
 Verdicts = dict[tuple[str, str], Verdict]
 
@@ -62,13 +55,7 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False)
 @contextmanager
 def open_instance(layout: Layout) -> Iterator[dg.DagsterInstance]:
     """Yield the Dagster instance of $DAGSTER_HOME, or else the dataset's own, which is made where it is not there."""
-    home = Path(os.environ.get("DAGSTER_HOME") or layout.dagster_home)
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        if not (home / "dagster.yaml").exists():
-            (home / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"cannot make Dagster's folder {home}: {error.strerror}") from None
+    home = prepare_dagster_home(layout)
     with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
 

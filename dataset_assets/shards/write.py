@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from dataset_assets.catalog.state import Piece, load_pieces
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import DropReason
-from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings
+from dataset_assets.errors import DropReason, OrderError
+from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings, judge_inputs, upstream
 from dataset_assets.images.store import Row, read_crops
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import Settings
@@ -28,11 +28,12 @@ from dataset_assets.work import Outcome, Work, begin
 def write_shards(dataset: Dataset, key: str, *, force: bool = False, progress: Progress | None = None) -> Outcome:
     """Return what became of one partition's tars, after writing those whose samples changed.
 
-    A shard without a sample has no file. Raises OrderError when crops or the selection have not been made.
+    A shard without a sample has no file. Raises OrderError when crops or the selection have not been made, or are stale.
     """
     work = begin(dataset, Stage.SHARDS, key, force=force)
     if isinstance(work, Outcome):
         return work
+    _require_fresh(work)
     progress = progress or Silence()
     started = time.monotonic()
     partition = Partition.parse(key)
@@ -60,6 +61,17 @@ def write_shards(dataset: Dataset, key: str, *, force: bool = False, progress: P
             "seconds": round(time.monotonic() - started, 3),
         },
     )
+
+
+def _require_fresh(work: Work) -> None:
+    """Raise OrderError unless crops and selection are of the same plan: of two plans they would not fit together."""
+    for stage in upstream(work.dataset.settings, work.stage):
+        verdict = judge_inputs(work.dataset.settings, work.states, stage, work.partition)
+        if not (verdict.fresh or verdict.retry):
+            raise OrderError(
+                f"{stage} of {work.partition} is {verdict.state} ({verdict.reason}): materialize it before {work.stage}, "
+                "or run `dataset-assets build`"
+            )
 
 
 @dataclass(slots=True)

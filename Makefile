@@ -1,0 +1,51 @@
+# What a person types in a clone. Everything is installed into .venv, with the versions of constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := data/demo
+
+.PHONY: help install demo test proofs check format dev clean
+
+help:  ## list what there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/installed  ## set up .venv
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,demo]'
+	@touch $@
+
+demo: install  ## build a dataset from real photographs, in a minute
+	$(BIN)/python -m dataset_assets.demo $(DEMO)
+	$(BIN)/dataset-assets build --config $(DEMO)/dataset.toml
+	@echo
+	@echo "look at it:       open $(DEMO)/contact_sheet.png"
+	@echo "in Dagster's UI:  make dev CONFIG=$(DEMO)/dataset.toml"
+	@echo "your own images:  $(BIN)/dataset-assets init my-dataset --source /path/to/photographs"
+
+test: install  ## run the tests
+	$(BIN)/python -m pytest -q -m 'not slow'
+	@echo
+	@echo "next: make demo   (or make check, make proofs: what CI runs, too)"
+
+proofs: install  ## run the long proofs
+	$(BIN)/python -m pytest -q -m slow
+
+check: install  ## lint and type check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+CONFIG ?= dataset.toml
+PORT ?= 3000
+dev: install  ## open Dagster's UI on the dataset of CONFIG
+	$(BIN)/dataset-assets ui --config '$(CONFIG)' --port '$(PORT)'
+
+clean:  ## remove what was installed and the demo; never a dataset of yours
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

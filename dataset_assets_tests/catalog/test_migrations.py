@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, inspect, text
+
+from dataset_assets.catalog import migrations
+from dataset_assets.catalog.database import Catalog, sqlite_url
+from dataset_assets.catalog.migrations import current_version, migrate, newest_version
+from dataset_assets.catalog.schema import metadata
+
+
+def columns(catalog: Catalog) -> dict[str, set[str]]:
+    with catalog.reading() as connection:
+        described = inspect(connection)
+        return {table: {one["name"] for one in described.get_columns(table)} for table in described.get_table_names()}
+
+
+def version(catalog: Catalog) -> int:
+    with catalog.reading() as connection:
+        return current_version(connection)
+
+
+def add_colour(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE images ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'"))
+
+
+def break_down(_: Connection) -> None:
+    raise ZeroDivisionError
+
+
+def test_an_empty_database_becomes_what_the_schema_says(catalog: Catalog) -> None:
+    expected = {table.name: {column.name for column in table.columns} for table in metadata.tables.values()}
+
+    assert columns(catalog) == expected
+    assert version(catalog) == newest_version()
+
+
+def test_migrating_twice_changes_nothing(catalog: Catalog) -> None:
+    before = columns(catalog)
+
+    with catalog.writing() as connection:
+        migrate(connection)
+
+    assert columns(catalog) == before
+    assert version(catalog) == newest_version()
+
+
+def test_an_older_catalog_takes_the_steps_it_lacks(
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was = version(catalog)
+    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, add_colour))
+
+    for _ in range(2):  # the second time there is nothing to do
+        newer = Catalog(sqlite_url(tmp_path / "dataset.sqlite"))
+        assert version(newer) == was + 1
+        assert "colour" in columns(newer)["images"]
+        newer.close()
+
+
+def test_a_step_that_fails_leaves_the_catalog_as_it_was(
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, was = columns(catalog), version(catalog)
+    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, add_colour, break_down))
+
+    with pytest.raises(ZeroDivisionError):
+        Catalog(sqlite_url(tmp_path / "dataset.sqlite"))
+
+    assert columns(catalog) == before
+    assert version(catalog) == was
