@@ -4,6 +4,7 @@ Exit codes: 0 done and verified, 1 an error or a fault that is printed, 2 a wron
 needs is imported when it runs: `--help` needs nothing.
 """
 
+import io
 import json
 import os
 import sys
@@ -28,6 +29,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a DatasetError ends it with exit code 1, an interrupt with 130."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no UTF-8
         try:
             return super().invoke(ctx)
         except DatasetError as error:
@@ -52,7 +55,7 @@ def init(folder: Path, source: Path, name: str | None) -> None:
     """Write FOLDER/dataset.toml, in which every key is explained."""
     from dataset_assets.template import write_template
 
-    path = write_template(folder, source, name or folder.absolute().name)
+    path = write_template(folder, source, name or folder.resolve().name)
     click.echo(f"wrote {path}\nnext: dataset-assets build --config {path}")
 
 
@@ -82,7 +85,9 @@ def build(config: Path | None, as_json: bool, checksum: bool) -> None:
         run_build(settings, progress, checksum=checksum)
     with open_dataset(settings) as dataset:
         summary, layout = summarize(dataset), dataset.layout
-    write_bytes(layout.contact_sheet, draw_export(layout.export, title=settings.dataset.name))
+    sheet = draw_export(layout.export, title=settings.dataset.name)
+    if not layout.contact_sheet.is_file() or layout.contact_sheet.read_bytes() != sheet:
+        write_bytes(layout.contact_sheet, sheet)
     if as_json:
         click.echo(json.dumps(asdict(summary) | {"contact_sheet": str(layout.contact_sheet)}, ensure_ascii=False))
         return
@@ -133,7 +138,7 @@ def ui(config: Path | None, host: str, port: int) -> None:
 
 
 @main.command()
-@click.argument("export", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("export", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @_json
 @click.option("--workers", default=0, help="Processes that read; 0: one a core.")
 def verify(export: Path, as_json: bool, workers: int) -> None:

@@ -160,7 +160,7 @@ def fingerprint_settings(settings: Settings, stage: str) -> str:
         Stage.RAW_IMAGES: [said["sources"], settings.images.max_pixels],
         Stage.BUCKET_ASSIGNMENTS: [said["buckets"], said["shards"]],
         Stage.SHARD_PLANS: [],
-        Stage.RESIZED_CROPS: [images],
+        Stage.RESIZED_CROPS: [{name: value for name, value in images.items() if name != "max_pixels"}],  # the scan's
         Stage.CAPTION_SELECTION: [said["captions"]["priority"]],
         Stage.SHARDS: [said["captions"]["missing_caption_policy"], settings.images.mode],
         Stage.SHARDS_INTACT: [],

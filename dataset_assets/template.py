@@ -1,10 +1,11 @@
 """The settings file that `dataset-assets init` writes: every key with its default and what it is for."""
 
 import json
+import tomllib
 from pathlib import Path
 
 from dataset_assets.errors import SettingsError, StorageError
-from dataset_assets.settings import DEFAULT_CONFIG
+from dataset_assets.settings import DEFAULT_CONFIG, parse_settings
 
 TEMPLATE = """\
 # A dataset: where its images come from, what is made of them, and where that goes.
@@ -67,19 +68,26 @@ workers = 0                           # processes that work on images; 0: one a 
 def write_template(folder: Path, source: Path, name: str) -> Path:
     """Write `folder`/dataset.toml for the images in `source` and return its path.
 
-    Raises SettingsError when there is such a file already or no such source, StorageError when it cannot be written.
+    Raises SettingsError when there is such a file already, no such source, or a name that a settings file cannot hold;
+    StorageError when it cannot be written.
     """
     path = folder / DEFAULT_CONFIG
     if not source.is_dir():
         raise SettingsError(f"{source}: there is no such folder; --source names the one your images are in")
+    text = TEMPLATE.format(name=_quote(name), source=_quote(str(source.absolute())))
+    parse_settings(tomllib.loads(text), folder=folder, name=str(path))  # what `build` would refuse is refused now
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise SettingsError(f"{path}: cannot name {source}, which is not UTF-8 as a settings file is") from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(TEMPLATE.format(name=_quote(name), source=_quote(str(source.absolute()))))
+        with path.open("xb") as file:
+            file.write(data)
     except FileExistsError:
         raise SettingsError(f"{path} is there already: edit it, or name another folder") from None
-    except (OSError, UnicodeEncodeError) as error:
-        raise StorageError(f"cannot write {path}: {error}") from None
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from None
     return path
 
 

@@ -73,10 +73,10 @@ class Bars:
 def show_progress(console: Console) -> Iterator[Bars | Lines]:
     """Yield progress: bars where the console is a terminal, now and then a line where it is a file or a pipe."""
     if not console.is_terminal:
-        yield Lines(lambda line: console.print(line, highlight=False, markup=False))
+        yield Lines(lambda line: _say(console, line))
         return
     with Progress(
-        TextColumn("{task.description:<28}"),
+        TextColumn("{task.description:<28}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         _Rate(),
@@ -93,35 +93,37 @@ def print_summary(console: Console, summary: Summary) -> None:
     if summary.captions:
         console.print(_caption_table(summary))
     seen, exported = summary.counts["images_seen"], summary.counts["images_exported"]
-    console.print(
+    _say(
+        console,
         f"{exported:,} of {seen:,} images in {summary.shards:,} shards, {summary.bytes / 1e6:,.1f} MB, "
         f"export id {summary.export_id}",
-        highlight=False,
     )
 
 
 def print_status(console: Console, verdicts: Mapping[tuple[str, str], Verdict]) -> None:
     """Print how many partitions of each stage are fresh, and every one that is not, with the reason."""
-    table = Table("stage", title="status", title_justify="left")
-    for state in _STYLES:
-        table.add_column(state, justify="right")
+    table = _count_table("status", "stage", *_STYLES)
     for stage, counts in count_by_stage(verdicts).items():
-        table.add_row(
-            stage, *(f"[{style}]{counts[state]:,}" if counts[state] else "" for state, style in _STYLES.items())
-        )
+        cells = (Text(f"{counts[state]:,}" if counts[state] else "", style) for state, style in _STYLES.items())
+        table.add_row(Text(stage), *cells)
     console.print(table)
     others = [(key, verdict) for key, verdict in verdicts.items() if not verdict.fresh]
     for (stage, partition), verdict in others[:_LISTED]:
-        console.print(f"{stage} {partition}".rstrip(), style=_STYLES[verdict.state], end=": ", highlight=False)
-        console.print(f"{verdict.state}, {verdict.reason}", highlight=False, markup=False)
+        name = Text(f"{stage} {partition}".rstrip(), _STYLES[verdict.state])
+        _say(console, Text.assemble(name, f": {verdict.state}, {verdict.reason}"))
     if len(others) > _LISTED:
-        console.print(f"… and {len(others) - _LISTED:,} more; --json lists all")
+        _say(console, f"… and {len(others) - _LISTED:,} more; --json lists all")
+
+
+def _say(console: Console, line: str | Text) -> None:
+    """Print a line as it is: brackets in it are no markup, and where it is cut is the terminal's affair."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _bucket_table(summary: Summary) -> Table:
     table = _count_table("buckets", "bucket", "size", "images", "shards")
     for name, bucket in sorted(summary.buckets.items(), key=lambda item: (-item[1]["count"], item[0])):
-        table.add_row(name, f"{bucket['w']}×{bucket['h']}", f"{bucket['count']:,}", f"{bucket['shards']:,}")
+        table.add_row(Text(name), f"{bucket['w']}×{bucket['h']}", f"{bucket['count']:,}", f"{bucket['shards']:,}")
     return table
 
 
@@ -139,13 +141,14 @@ def _caption_table(summary: Summary) -> Table:
     table = _count_table("captions", "variant", "status", "images")
     for variant, statuses in sorted(summary.captions.items()):
         for status, count in sorted(statuses.items(), key=lambda item: -item[1]):
-            table.add_row(variant, status, f"{count:,}")
+            table.add_row(Text(variant), Text(status), f"{count:,}")
     return table
 
 
 def _count_table(title: str, *columns: str) -> Table:
     """Return a table whose columns after the first are numbers."""
-    table = Table(columns[0], title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    table.add_column(columns[0], overflow="fold")  # a narrow terminal breaks a name, and never hides a part of it
     for column in columns[1:]:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     return table

@@ -16,7 +16,6 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import Stage, caption_stage, judge_inputs
 from dataset_assets.images.crops import make_crops
 from dataset_assets.release.inspect import inspect_shards
-from dataset_assets.release.inspect import inspect_shards
 from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.settings import Settings, parse_settings
 from dataset_assets.shards.plan import write_plan
@@ -109,6 +108,14 @@ def build_library(dataset: Dataset, *, force: bool = False) -> Built:
     """Run every stage of the library, from the scan to the card, and return what each said."""
     scan = scan_sources(dataset, force=force)
     assignment = assign_buckets(dataset, force=force)
+    partitions = build_partitions(dataset, force=force)
+    manifest = write_manifest(dataset, force=force)
+    card = write_card(dataset, force=force)
+    return Built(scan=scan, assignment=assignment, partitions=partitions, manifest=manifest, card=card)
+
+
+def build_partitions(dataset: Dataset, *, force: bool = False) -> dict[tuple[str, str], Outcome]:
+    """Run the stages that every partition goes through; return what each said, by (stage, partition key)."""
     keys = partition_keys(dataset)
     said: dict[tuple[str, str], Outcome] = {(Stage.SHARD_PLANS, key): write_plan(dataset, key) for key in keys}
     for key, outcome in make_crops(dataset, keys, force=force).items():
@@ -118,11 +125,8 @@ def build_library(dataset: Dataset, *, force: bool = False) -> Built:
             said[caption_stage(variant.name), key] = read_captions(dataset, variant, key, force=force)
         said[str(Stage.CAPTION_SELECTION), key] = select_captions(dataset, key, force=force)
         said[str(Stage.SHARDS), key] = write_shards(dataset, key, force=force)
-    inspect_shards(dataset, _uninspected(dataset))
-    inspect_shards(dataset, keys)  # the asset check without which there is no manifest
-    manifest = write_manifest(dataset, force=force)
-    card = write_card(dataset, force=force)
-    return Built(scan=scan, assignment=assignment, partitions=said, manifest=manifest, card=card)
+    inspect_shards(dataset, _uninspected(dataset))  # the asset check without which there is no manifest
+    return said
 
 
 def _uninspected(dataset: Dataset) -> list[str]:

@@ -19,7 +19,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason
 from dataset_assets.freshness import Stage, fingerprint
 from dataset_assets.records import Bucket, sample_key
-from dataset_assets.shards.plan import PlanChanges, write_plans
+from dataset_assets.shards.plan import PlanChanges, list_plans, write_plans
 from dataset_assets.work import Outcome, begin
 
 
@@ -38,7 +38,7 @@ def assign_buckets(dataset: Dataset, *, force: bool = False) -> Assignment:
     """
     work = begin(dataset, Stage.BUCKET_ASSIGNMENTS, force=force)
     if isinstance(work, Outcome):
-        return Assignment(work, PlanChanges())
+        return Assignment(work, PlanChanges(list_plans(dataset)))
     buckets = make_buckets(dataset.settings.buckets.base_resolutions, dataset.settings.buckets.divisible)
     with dataset.catalog.writing() as connection:
         register_variants(connection, dataset.settings.captions)

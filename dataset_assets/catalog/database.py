@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
@@ -16,6 +17,7 @@ from dataset_assets.errors import CatalogError
 
 BATCH = 10_000  # rows a transaction when many are written
 _LOCK_SECONDS = 30
+_RETRY_SECONDS = 0.02
 _ALLOWED = "allowed: postgresql://user@host/database, or sqlite:////absolute/path"
 
 
@@ -111,7 +113,7 @@ def _make_engine(url: str | URL, lock_seconds: float) -> Engine:
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, below
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection, lock_seconds)
         connection.execute("PRAGMA synchronous = NORMAL")  # in WAL a crash loses no committed order, only power can
         connection.execute("PRAGMA foreign_keys = ON")
 
@@ -122,6 +124,20 @@ def _make_engine(url: str | URL, lock_seconds: float) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection, lock_seconds: float) -> None:
+    """Change to WAL, which lasts. SQLite does not wait for the lock this takes, and all who open a new file want it."""
+    deadline = monotonic() + lock_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(_RETRY_SECONDS)
+        else:
+            return
 
 
 def _name(url: URL) -> str:

@@ -7,16 +7,12 @@ import dagster as dg
 from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.config import StageConfig
-from dataset_assets.defs.failures import RETRY, failing
+from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.partitions import sync_partitions
-from dataset_assets.defs.versions import code_version
+from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, code_version, version_tags
 from dataset_assets.freshness import Stage
 from dataset_assets.settings import Settings
-
-# Always the same: what changed is said by the data versions of shard_plans, partition by partition. With another
-# version here every plan would look stale.
-_DATA_VERSION = "1"
 
 
 def make_bucket_assignments(settings: Settings) -> dg.AssetsDefinition:
@@ -32,32 +28,26 @@ def make_bucket_assignments(settings: Settings) -> dg.AssetsDefinition:
             "the plan of each partition whose images changed. Registers the partitions of everything below."
         ),
         code_version=code_version(settings, Stage.BUCKET_ASSIGNMENTS),
-        retry_policy=RETRY,
     )
     def bucket_assignments(
         context: dg.AssetExecutionContext, config: StageConfig, dataset: dg.ResourceParam[Dataset]
     ) -> dg.MaterializeResult[Any]:
         with failing():
             assignment = assign_buckets(dataset, force=config.force)
-        sync_partitions(context.instance, list(assignment.plans.digests))
-        for key in assignment.plans.changed:
-            context.log_event(_announce_plan(key, assignment.plans.digests[key], settings))
-        return dg.MaterializeResult(data_version=dg.DataVersion(_DATA_VERSION), metadata=describe(assignment.outcome))
+        digests = assignment.plans.digests
+        new = sync_partitions(context.instance, list(digests))  # to this instance, which may be another than before
+        for key in sorted({*assignment.plans.changed, *new}):
+            context.log_event(_announce_plan(key, digests[key], settings))
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(ASSIGNMENTS_VERSION), metadata=describe(assignment.outcome)
+        )
 
     return bucket_assignments
 
 
 def _announce_plan(key: str, digest: str, settings: Settings) -> dg.AssetMaterialization:
     """Return the event that tells Dagster that the plan of this partition is another one now."""
+    above = {Stage.BUCKET_ASSIGNMENTS: Origin(ASSIGNMENTS_VERSION)}
     return dg.AssetMaterialization(
-        Stage.SHARD_PLANS,
-        partition=key,
-        tags={
-            "dagster/data_version": digest,
-            "dagster/data_version_is_user_provided": "true",
-            # Where it came from: without these Dagster takes the plan itself for stale.
-            "dagster/code_version": code_version(settings, Stage.SHARD_PLANS),
-            f"dagster/input_data_version/{Stage.BUCKET_ASSIGNMENTS}": _DATA_VERSION,
-            f"dagster/input_event_pointer/{Stage.BUCKET_ASSIGNMENTS}": "NULL",
-        },
+        Stage.SHARD_PLANS, partition=key, tags=version_tags(settings, Stage.SHARD_PLANS, digest, above)
     )

@@ -11,13 +11,14 @@ from itertools import pairwise
 from typing import Any
 
 import dagster as dg
+from sqlalchemy.exc import DBAPIError
 
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.defs.graph import build_definitions
 from dataset_assets.defs.partitions import PARTITIONS_PER_RUN, list_partitions
-from dataset_assets.errors import DatasetError
-from dataset_assets.freshness import Stage, Verdict
+from dataset_assets.errors import DatasetError, StorageError
+from dataset_assets.freshness import Stage, Verdict, upstream
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.status import judge_all
@@ -25,6 +26,8 @@ from dataset_assets.storage.atomic import sweep
 from dataset_assets.storage.home import prepare_dagster_home
 from dataset_assets.storage.layout import Layout
 from dataset_assets.storage.lock import locked
+
+_INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}  # what Dagster makes of Ctrl-C
 
 Verdicts = dict[tuple[str, str], Verdict]
 
@@ -42,7 +45,7 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False)
         runner.run([Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS], config=config)
         verdicts = judge_all(dataset)
         images = _count_stale_images(dataset, verdicts)
-        for keys, stages in _split(list_partitions(instance), verdicts):
+        for keys, stages in _split(settings, list_partitions(instance), verdicts):
             for key in keys:
                 images.pop(key, None)
             progress.expect(Stage.RESIZED_CROPS, sum(images.values()))
@@ -54,10 +57,18 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False)
 
 @contextmanager
 def open_instance(layout: Layout) -> Iterator[dg.DagsterInstance]:
-    """Yield the Dagster instance of $DAGSTER_HOME, or else the dataset's own, which is made where it is not there."""
+    """Yield the Dagster instance of $DAGSTER_HOME, or else the dataset's own, which is made where it is not there.
+
+    Raises StorageError where Dagster cannot write there, now or while it is used.
+    """
     home = prepare_dagster_home(layout)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield instance
+    try:
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            yield instance
+    except DBAPIError as error:
+        raise StorageError(f"cannot keep Dagster's records in {home}: {error.orig}") from error
+    except OSError as error:
+        raise StorageError(f"cannot keep Dagster's records in {home}: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +96,44 @@ class _Runner:
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
             raise_on_error=False,
         )
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
         if not result.success:
-            raise DatasetError("\n".join(dict.fromkeys(_explain(result))) or "the run failed")
+            raise DatasetError(_explain(result))
 
 
-def _explain(result: dg.ExecuteInProcessResult) -> Iterator[str]:
-    """Yield what failed in a run, the cause and not what it led to."""
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Return whether Ctrl-C ended a run; Dagster makes a failure like others of it."""
+    return any(not _INTERRUPTS.isdisjoint(error.cls_name for error in chain) for chain in _list_errors(result))
+
+
+def _explain(result: dg.ExecuteInProcessResult) -> str:
+    """Return what failed in a run, a line each: the cause and not what it led to."""
+    said = []
     for event in result.all_events:
         if event.is_step_failure:
             failure = event.step_failure_data
-            said = failure.user_failure_data.description if failure.user_failure_data else None
-            yield said or f"{event.step_key}: {failure.error.to_string() if failure.error else 'failed'}"
-    for check in result.get_asset_check_evaluations():
-        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-            yield f"check {check.check_name} of {check.asset_key.to_user_string()} failed: {check.description}"
+            line = failure.user_failure_data.description if failure.user_failure_data else None
+            said.append(line or f"{event.step_key}: {failure.error.to_string() if failure.error else 'failed'}")
+    said += [
+        f"check {check.check_name} of {check.asset_key.to_user_string()} failed: {check.description}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
+    ]
+    said = said or [chain[-1].message.strip() for chain in _list_errors(result)]
+    return "\n".join(dict.fromkeys(said)) or "the run failed"
+
+
+def _list_errors(result: dg.ExecuteInProcessResult) -> Iterator[list[Any]]:
+    """Yield the errors that ended a run, each followed by what caused it."""
+    for event in result.all_events:
+        error = event.job_failure_data.error if event.is_job_failure else None
+        chain = []
+        while error:
+            chain.append(error)
+            error = error.cause
+        if chain:
+            yield chain
 
 
 def _count_stale_images(dataset: Dataset, verdicts: Verdicts) -> dict[str, int]:
@@ -112,14 +147,15 @@ def _count_stale_images(dataset: Dataset, verdicts: Verdicts) -> dict[str, int]:
     }
 
 
-def _split(order: Sequence[str], verdicts: Verdicts) -> Iterator[tuple[list[str], list[str]]]:
+def _split(settings: Settings, order: Sequence[str], verdicts: Verdicts) -> Iterator[tuple[list[str], list[str]]]:
     """Yield the partitions that need work, neighbours in Dagster's order together, with the stages to materialize.
 
+    What is below a stage is run with it even where it is fresh still: files tried again may turn out otherwise.
     A run takes a range of partitions, so those between two that need work would be run, too.
     """
     stale: dict[str, set[str]] = {}
     for (stage, key), verdict in verdicts.items():
-        if key and not verdict.fresh:
+        if key and not (verdict.fresh and stale.get(key, set()).isdisjoint(upstream(settings, stage))):
             stale.setdefault(key, set()).add(Stage.SHARDS if stage == Stage.SHARDS_INTACT else stage)
     keys = [key for key in order if key in stale]
     places = {key: place for place, key in enumerate(order)}

@@ -1,5 +1,6 @@
 """captions/<variant>, one asset a configured variant, and caption_selection, the waterfall over them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -8,7 +9,7 @@ from dataset_assets.captions.sidecar import read_captions
 from dataset_assets.captions.waterfall import select_captions
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.config import StageConfig
-from dataset_assets.defs.failures import RETRY, failing
+from dataset_assets.defs.failures import failing
 from dataset_assets.defs.partitions import BACKFILL, BUCKET_SHARDS, report_partitions
 from dataset_assets.defs.versions import code_version
 from dataset_assets.freshness import Stage, caption_stage
@@ -36,20 +37,19 @@ def make_captions(settings: Settings, variant: VariantSettings) -> dg.AssetsDefi
             "that is missing, empty or unreadable is kept with that status and never selected."
         ),
         code_version=code_version(settings, caption_stage(variant.name)),
-        retry_policy=RETRY,
     )
     def captions(
         context: dg.AssetExecutionContext,
         config: StageConfig,
         dataset: dg.ResourceParam[Dataset],
         progress: dg.ResourceParam[Progress],
-    ) -> dg.MaterializeResult[Any]:
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         with failing():
             outcomes = {
                 key: read_captions(dataset, variant, key, force=config.force, progress=progress)
                 for key in context.partition_keys
             }
-        return report_partitions(context, outcomes)
+        yield from report_partitions(context, dataset, outcomes)
 
     return captions
 
@@ -69,13 +69,12 @@ def make_caption_selection(settings: Settings) -> dg.AssetsDefinition:
             "Changing the priority makes this anew and asks nobody for a caption."
         ),
         code_version=code_version(settings, Stage.CAPTION_SELECTION),
-        retry_policy=RETRY,
     )
     def caption_selection(
         context: dg.AssetExecutionContext, config: StageConfig, dataset: dg.ResourceParam[Dataset]
-    ) -> dg.MaterializeResult[Any]:
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         with failing():
             outcomes = {key: select_captions(dataset, key, force=config.force) for key in context.partition_keys}
-        return report_partitions(context, outcomes)
+        yield from report_partitions(context, dataset, outcomes)
 
     return caption_selection

@@ -1,4 +1,7 @@
-"""The library's errors as Dagster's: one line that says what to do, and a retry only for what can pass."""
+"""The library's errors as Dagster's: one line that says what to do, and a retry only for what can pass.
+
+Retries are asked for here and not by a RetryPolicy: that would retry our defects, and a step that Ctrl-C ended, too.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +11,8 @@ import dagster as dg
 from dataset_assets.errors import CatalogError, DatasetError, SourceError, StorageError
 
 _PASSING = (CatalogError, SourceError, StorageError)
-
-RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
+_RETRIES = 2
+_WAIT_SECONDS = 3
 
 
 @contextmanager
@@ -17,5 +20,13 @@ def failing() -> Iterator[None]:
     """Turn a DatasetError into a failure of the step; a defect stays an exception with its traceback."""
     try:
         yield
+    except _PASSING as error:
+        raise dg.RetryRequested(max_retries=_RETRIES, seconds_to_wait=_WAIT_SECONDS) from _fail(error)
     except DatasetError as error:
-        raise dg.Failure(str(error), allow_retries=isinstance(error, _PASSING)) from error
+        raise _fail(error) from error
+
+
+def _fail(error: DatasetError) -> dg.Failure:
+    failure = dg.Failure(str(error), allow_retries=False)
+    failure.__cause__ = error
+    return failure

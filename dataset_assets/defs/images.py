@@ -1,12 +1,13 @@
 """resized_crops: the finished JPEGs."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.config import StageConfig
-from dataset_assets.defs.failures import RETRY, failing
+from dataset_assets.defs.failures import failing
 from dataset_assets.defs.partitions import BACKFILL, BUCKET_SHARDS, report_partitions
 from dataset_assets.defs.versions import code_version
 from dataset_assets.freshness import Stage
@@ -30,16 +31,15 @@ def make_resized_crops(settings: Settings) -> dg.AssetsDefinition:
             "unchanged since the last time is copied, not encoded again; one that cannot be used is counted by reason."
         ),
         code_version=code_version(settings, Stage.RESIZED_CROPS),
-        retry_policy=RETRY,
     )
     def resized_crops(
         context: dg.AssetExecutionContext,
         config: StageConfig,
         dataset: dg.ResourceParam[Dataset],
         progress: dg.ResourceParam[Progress],
-    ) -> dg.MaterializeResult[Any]:
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         with failing():
             outcomes = make_crops(dataset, context.partition_keys, force=config.force, progress=progress)
-        return report_partitions(context, outcomes)
+        yield from report_partitions(context, dataset, outcomes)
 
     return resized_crops

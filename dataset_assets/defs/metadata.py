@@ -7,6 +7,9 @@ import dagster as dg
 
 from dataset_assets.work import Outcome
 
+# What the first column of a table of counts is called.
+_COLUMNS = {"drops": "reason", "buckets": "bucket", "statuses": "status", "selected": "selector", "summary": "counter"}
+
 
 def make_table(counts: Mapping[str, int], name: str, count: str) -> dg.MetadataValue[Any]:
     """Return counts as a table of two columns, the largest first."""
@@ -23,8 +26,5 @@ def describe(outcome: Outcome) -> dict[str, Any]:
     for name, value in outcome.report.items():
         if name in ("inputs", "digests", "sources"):
             continue
-        shown[name] = make_table(value, name.removesuffix("s"), "images") if isinstance(value, dict) else value
-    if outcome.report.get("seconds") and not outcome.reused:
-        done = outcome.report.get("encoded", outcome.report.get("samples", 0))
-        shown["images_per_second"] = round(done / outcome.report["seconds"], 1)
+        shown[name] = make_table(value, _COLUMNS.get(name, name), "images") if isinstance(value, dict) else value
     return shown

@@ -1,11 +1,15 @@
 """The partitions that the bucketed assets share: dynamic and sparse, a bucket and a range of its shards each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
+from dataset_assets.catalog.state import load_states
+from dataset_assets.dataset import Dataset
 from dataset_assets.defs.metadata import describe
+from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, version_tags
+from dataset_assets.freshness import upstream
 from dataset_assets.work import Outcome
 
 BUCKET_SHARDS = dg.DynamicPartitionsDefinition(name="bucket_shards")
@@ -22,18 +26,43 @@ def list_partitions(instance: dg.DagsterInstance) -> list[str]:
     return list(instance.get_dynamic_partitions(str(BUCKET_SHARDS.name)))
 
 
-def sync_partitions(instance: dg.DagsterInstance, keys: list[str]) -> None:
-    """Make `keys` the partitions that Dagster knows."""
+def sync_partitions(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:
+    """Make `keys` the partitions that Dagster knows; return those that it did not know."""
     name, there = str(BUCKET_SHARDS.name), set(list_partitions(instance))
     new = [key for key in keys if key not in there]
     for start in range(0, len(new), _BATCH):
         instance.add_dynamic_partitions(name, new[start : start + _BATCH])
     for key in there.difference(keys):
         instance.delete_dynamic_partition(name, key)
+    return new
 
 
-def report_partitions(context: dg.AssetExecutionContext, outcomes: Mapping[str, Outcome]) -> dg.MaterializeResult[Any]:
-    """Return the result of a run over some partitions, each with metadata of its own."""
+def report_partitions(
+    context: dg.AssetExecutionContext, dataset: Dataset, outcomes: Mapping[str, Outcome]
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Yield the result of a run over some partitions, each with metadata and a data version of its own."""
+    if len(outcomes) == 1:
+        outcome = next(iter(outcomes.values()))
+        yield dg.MaterializeResult(data_version=dg.DataVersion(outcome.state.output), metadata=describe(outcome))
+        return
+    yield dg.MaterializeResult()
+    # By now Dagster has given all of them one data version, made of inputs that are no partition's own: correct it.
+    settings, stage = dataset.settings, next(iter(outcomes.values())).state.stage
+    events = {name: _newest_event(context.instance, name) for name in upstream(settings, stage)}
+    with dataset.catalog.reading() as connection:
+        states = load_states(connection, list(outcomes))
     for key, outcome in outcomes.items():
-        context.add_asset_metadata(describe(outcome), partition_key=key)
-    return dg.MaterializeResult()
+        above = {
+            name: Origin(states[name, key].output if (name, key) in states else ASSIGNMENTS_VERSION, event)
+            for name, event in events.items()
+        }
+        tags = version_tags(settings, stage, outcome.state.output, above)
+        context.log_event(
+            dg.AssetMaterialization(context.asset_key, partition=key, metadata=describe(outcome), tags=tags)
+        )
+
+
+def _newest_event(instance: dg.DagsterInstance, stage: str) -> int | None:
+    """Return the storage id of an asset's newest materialization."""
+    records = instance.fetch_materializations(dg.AssetKey(stage.split("/")), limit=1).records
+    return records[0].storage_id if records else None

@@ -7,7 +7,7 @@ import dagster as dg
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.config import StageConfig
-from dataset_assets.defs.failures import RETRY, failing
+from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.versions import code_version
 from dataset_assets.errors import IncompleteError
@@ -30,7 +30,6 @@ def make_manifest(settings: Settings) -> dg.AssetsDefinition:
             "images seen. It is written last and only when every shard is there: an export without it is not finished."
         ),
         code_version=code_version(settings, Stage.MANIFEST),
-        retry_policy=RETRY,
     )
     def manifest(
         context: dg.AssetExecutionContext, config: StageConfig, dataset: dg.ResourceParam[Dataset]
@@ -59,7 +58,6 @@ def make_dataset_card(settings: Settings) -> dg.AssetsDefinition:
         kinds={"python", "markdown"},
         description="README.md of the export: the dataset card that a hub shows, made from the manifest.",
         code_version=code_version(settings, Stage.DATASET_CARD),
-        retry_policy=RETRY,
     )
     def dataset_card(config: StageConfig, dataset: dg.ResourceParam[Dataset]) -> dg.MaterializeResult[Any]:
         with failing():

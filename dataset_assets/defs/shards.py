@@ -1,12 +1,13 @@
 """shard_plans and shards: what belongs into a partition's tars, and the tars."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.config import StageConfig
-from dataset_assets.defs.failures import RETRY, failing
+from dataset_assets.defs.failures import failing
 from dataset_assets.defs.partitions import BACKFILL, BUCKET_SHARDS, report_partitions
 from dataset_assets.defs.versions import code_version
 from dataset_assets.freshness import Stage
@@ -31,14 +32,13 @@ def make_shard_plans(settings: Settings) -> dg.AssetsDefinition:
             "writes them when they change; materialize this to write one again that was lost."
         ),
         code_version=code_version(settings, Stage.SHARD_PLANS),
-        retry_policy=RETRY,
     )
     def shard_plans(
         context: dg.AssetExecutionContext, config: StageConfig, dataset: dg.ResourceParam[Dataset]
-    ) -> dg.MaterializeResult[Any]:
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         with failing():
             outcomes = {key: write_plan(dataset, key, force=config.force) for key in context.partition_keys}
-        return report_partitions(context, outcomes)
+        yield from report_partitions(context, dataset, outcomes)
 
     return shard_plans
 
@@ -58,18 +58,17 @@ def make_shards(settings: Settings) -> dg.AssetsDefinition:
             "changed are written; their JPEG bytes are copied from the crops."
         ),
         code_version=code_version(settings, Stage.SHARDS),
-        retry_policy=RETRY,
     )
     def shards(
         context: dg.AssetExecutionContext,
         config: StageConfig,
         dataset: dg.ResourceParam[Dataset],
         progress: dg.ResourceParam[Progress],
-    ) -> dg.MaterializeResult[Any]:
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         with failing():
             outcomes = {
                 key: write_shards(dataset, key, force=config.force, progress=progress) for key in context.partition_keys
             }
-        return report_partitions(context, outcomes)
+        yield from report_partitions(context, dataset, outcomes)
 
     return shards

@@ -6,7 +6,7 @@ import dagster as dg
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.config import ScanConfig
-from dataset_assets.defs.failures import RETRY, failing
+from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import make_table
 from dataset_assets.freshness import Stage
 from dataset_assets.progress import Progress
@@ -25,7 +25,6 @@ def make_raw_images(_settings: Settings) -> dg.AssetsDefinition:
             "Every file that the sources offer as an image: where it is, how large it is, or why it cannot be used. "
             "Only new and changed files are opened, and of these only the header."
         ),
-        retry_policy=RETRY,
     )
     def raw_images(
         config: ScanConfig, dataset: dg.ResourceParam[Dataset], progress: dg.ResourceParam[Progress]

@@ -41,10 +41,13 @@ def make_crops(
     # One stream of tasks over all partitions: no worker waits while a shard is written.
     tasks = (task for shards in stale.values() for shard in shards for task in shard.tasks())
     outcomes = {}
+    pace = _Pace()
     with CropWorkers(dataset.settings.workers, dataset.settings.images, dataset.sources) as workers:
         results = (result for _, result in workers.run(tasks))
         for key, work in begun.items():
-            outcomes[key] = work if isinstance(work, Outcome) else _write_partition(work, stale[key], results, progress)
+            outcomes[key] = (
+                work if isinstance(work, Outcome) else _write_partition(work, stale[key], results, progress, pace)
+            )
     progress.finish()
     return outcomes
 
@@ -61,11 +64,10 @@ def _find_shards(work: Work, *, force: bool) -> list["_Shard"]:
 
 
 def _write_partition(
-    work: Work, shards: Iterable["_Shard"], results: Iterator[Crop | Drop], progress: Progress
+    work: Work, shards: Iterable["_Shard"], results: Iterator[Crop | Drop], progress: Progress, pace: "_Pace"
 ) -> Outcome:
-    started = time.monotonic()
     encoded = sum(shard.write(results, progress) for shard in shards)
-    seconds = time.monotonic() - started
+    pace.done += encoded
     partition = Partition.parse(work.partition)
     for number in set(partition.shards) - {piece.number for piece in work.pieces}:
         remove(work.dataset.layout.crops(partition.bucket_id, number))  # of an earlier cut of the bucket
@@ -77,9 +79,22 @@ def _write_partition(
             "drops": dict(sum((Counter(fact["drops"]) for fact in facts), Counter())),
             "bytes": sum(piece.bytes for piece in work.pieces),
             "encoded": encoded,
-            "seconds": round(seconds, 3),
+            "images_per_second": pace.rate,
         },
     )
+
+
+class _Pace:
+    """How fast a run is: no partition has a pace of its own, as workers are ahead of the one that is written."""
+
+    def __init__(self) -> None:
+        self.done = 0  # images
+        self._started = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """Images a second so far."""
+        return round(self.done / (time.monotonic() - self._started), 1)
 
 
 class _Shard:

@@ -34,7 +34,7 @@ class Failure:
 
 def work(connection: Connection, settings: ImageSettings, sources: Mapping[str, Reader]) -> None:
     """Live as a worker process: answer tasks until the parent closes the pipe."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         _serve(connection, settings, sources)
     except BaseException as error:
@@ -43,7 +43,7 @@ def work(connection: Connection, settings: ImageSettings, sources: Mapping[str, 
         raise SystemExit(1) from error
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process when the parent dies, even in the middle of an image that hangs."""
     parent = parent_process()
     if parent is not None:

@@ -76,6 +76,13 @@ def write_plans(dataset: Dataset) -> PlanChanges:
     return PlanChanges(digests, changed, removed)
 
 
+def list_plans(dataset: Dataset) -> dict[str, str]:
+    """Return the digest of every plan that is recorded, by partition key."""
+    with dataset.catalog.reading() as connection:
+        states = load_states(connection)
+    return {key: state.output for (stage, key), state in sorted(states.items()) if stage == Stage.SHARD_PLANS}
+
+
 def write_plan(dataset: Dataset, key: str, *, force: bool = False) -> Outcome:
     """Return the plan's state, after writing it again from the catalog if its file is not there as it was written.
 

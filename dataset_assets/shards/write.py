@@ -1,6 +1,5 @@
 """The shard stage: finished crops and chosen captions to tars. JPEG bytes are copied, never decoded."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,14 +27,13 @@ from dataset_assets.work import Outcome, Work, begin
 def write_shards(dataset: Dataset, key: str, *, force: bool = False, progress: Progress | None = None) -> Outcome:
     """Return what became of one partition's tars, after writing those whose samples changed.
 
-    A shard without a sample has no file. Raises OrderError when crops or the selection have not been made, or are stale.
+    A shard without a sample has no file. Raises OrderError when crops or the selection are missing or stale.
     """
     work = begin(dataset, Stage.SHARDS, key, force=force)
     if isinstance(work, Outcome):
         return work
     _require_fresh(work)
     progress = progress or Silence()
-    started = time.monotonic()
     partition = Partition.parse(key)
     chosen = dict(split_shards(read_table(dataset.layout.selection(key)), dataset.settings.shards.shard_size))
     with dataset.catalog.reading() as connection:
@@ -58,7 +56,6 @@ def write_shards(dataset: Dataset, key: str, *, force: bool = False, progress: P
             "bytes": sum(piece.bytes for piece in work.pieces),
             **{name: dict(sum((Counter(fact[name]) for fact in facts), Counter())) for name in ("drops", "selected")},
             "sources": sorted({source for fact in facts for source in fact["sources"]}),
-            "seconds": round(time.monotonic() - started, 3),
         },
     )
 
@@ -69,8 +66,8 @@ def _require_fresh(work: Work) -> None:
         verdict = judge_inputs(work.dataset.settings, work.states, stage, work.partition)
         if not (verdict.fresh or verdict.retry):
             raise OrderError(
-                f"{stage} of {work.partition} is {verdict.state} ({verdict.reason}): materialize it before {work.stage}, "
-                "or run `dataset-assets build`"
+                f"{stage} of {work.partition} is {verdict.state} ({verdict.reason}): "
+                f"materialize it before {work.stage}, or run `dataset-assets build`"
             )
 
 

@@ -1,6 +1,7 @@
 """What differs between a listing and the catalog's index: set operations over two tables, no file and no database."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 import pandas as pd
 
@@ -8,7 +9,9 @@ from dataset_assets.errors import DropReason, SourceError
 from dataset_assets.sources.base import Listed
 
 # Reasons that a look at the file may find gone although the listing shows the same file.
-_LOOK_AGAIN = (DropReason.UNREADABLE, DropReason.DUPLICATE_ID, DropReason.TOO_MANY_PIXELS)
+_PASSING = (DropReason.UNREADABLE, DropReason.DUPLICATE_ID)
+
+Look = Literal["changed", "unusable", "all"]  # which files are opened, each with those before it
 
 _LISTED = {
     "source": "str",
@@ -22,6 +25,7 @@ _LISTED = {
     "detail": "str",
 }
 _KEY = ["source", "uri"]
+_FOUND = ["old_width", "old_height", "old_reason"]
 _NOTHING: dict[str, str | int | bool] = {
     "id": 0,
     "image_id": "",
@@ -56,12 +60,12 @@ def make_frame(listed: Iterable[tuple[str, Listed]]) -> pd.DataFrame:
     return frame
 
 
-def compare(listed: pd.DataFrame, known: pd.DataFrame, *, max_pixels: int, look_again: bool) -> pd.DataFrame:
-    """Return what has to be written: the listed images that the index does not have just so.
+def compare(listed: pd.DataFrame, known: pd.DataFrame, *, max_pixels: int, look_again: Look) -> pd.DataFrame:
+    """Return the listed images that the index does not have just so, and those to look at again.
 
     Where `listed` has checksums, they decide what changed, else versions do. Added columns: `id` (the index's row, 0
-    where there is none), `look` (the file has to be opened) and `revision`. `look_again`: also at all that could not
-    be used before.
+    where there is none), `look` (the file has to be opened), `revision`, `differs` (it has to be written whatever the
+    look finds), and what the index knows: `old_width`, `old_height`, `old_reason`.
     """
     old = known.rename(columns={name: f"old_{name}" for name in known.columns if name not in _KEY})
     both = listed.merge(old, on=_KEY, how="left")
@@ -76,17 +80,18 @@ def compare(listed: pd.DataFrame, known: pd.DataFrame, *, max_pixels: int, look_
     changed = (moved & ~touched) | silent
 
     usable = both["reason"] == ""
-    before = both["old_reason"].isin(_LOOK_AGAIN) | (look_again & (both["old_reason"] != ""))
-    before |= both["old_width"].astype("int64") * both["old_height"] > max_pixels
+    again = both["old_reason"].isin(_PASSING) | (look_again == "all")
+    again |= (look_again == "unusable") & (both["old_reason"] != "")
+    again |= both["old_width"].astype("int64") * both["old_height"] > max_pixels
     both["id"] = both["old_id"]
-    both["look"] = usable & (changed | before)
+    both["look"] = usable & (changed | again)
     both["revision"] = both["old_revision"].mask(changed, both["version"])
     both.loc[silent, "revision"] = both["version"] + "-" + both["checksum"].str.slice(0, 16)
     both["checksum"] = both["checksum"].mask((both["checksum"] == "") & ~changed, both["old_checksum"])
-    differs = new | both["look"] | both["old_removed"] | (~usable & (both["reason"] != both["old_reason"]))
+    both["differs"] = new | both["old_removed"] | (~usable & (both["reason"] != both["old_reason"]))
     for name in ("image_id", "version", "checksum", "sidecars"):
-        differs |= both[name] != both[f"old_{name}"]
-    return both.loc[differs, ["id", *listed.columns, "look", "revision"]]
+        both["differs"] |= both[name] != both[f"old_{name}"]
+    return both.loc[both["differs"] | both["look"], ["id", *listed.columns, "look", "revision", "differs", *_FOUND]]
 
 
 def find_removed(listed: pd.DataFrame, known: pd.DataFrame) -> list[int]:

@@ -55,7 +55,7 @@ class FolderSource:
                 seen.add((status.st_dev, status.st_ino))
                 files, below, links = _read_folder(self._absolute(folder))
             except OSError as error:
-                raise SourceError(_explain(self._absolute(folder), error)) from None
+                raise SourceError(_explain(error.filename or self._absolute(folder), error)) from None
             real += [f"{folder}{name}/" for name in reversed(below)]
             linked += [f"{folder}{name}/" for name in links]
             yield from self._offer(folder, files, ignored)
@@ -67,15 +67,15 @@ class FolderSource:
             stem, extension = _split_name(entry.name)
             if extension.lower() in IMAGE_EXTENSIONS:
                 images.append((stem, entry))
-            elif extension.lower() in SIDECAR_EXTENSIONS:
-                sidecars.setdefault(stem, {})[extension] = _version_of(entry)[1]
-            else:
-                ignored[extension.lower()] += 1
+            elif extension.lower() not in SIDECAR_EXTENSIONS:
+                ignored[_shown(extension).lower()] += 1
+            elif version := _version_of(entry)[1]:  # else there is nothing to read
+                sidecars.setdefault(stem, {})[extension] = version
         for stem, entry in images:
             size, version, fault = _version_of(entry)
             yield Listed(
                 uri=encode_uri(folder + entry.name),
-                image_id=self.prefix + make_image_id(folder + entry.name),
+                image_id=make_image_id(self.prefix + folder + entry.name),
                 size=size,
                 version=version,
                 sidecars=join_sidecars(sidecars.get(stem, {})),
@@ -117,8 +117,7 @@ class FolderSource:
 
 def make_image_id(relative: str) -> str:
     """Return the image_id of a path in the source: NFC, with hex digits for bytes that are no UTF-8 (SPEC 1.4)."""
-    text = os.fsencode(relative).decode("utf-8", "backslashreplace")
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", _shown(relative))
 
 
 def encode_uri(relative: str) -> str:
@@ -130,6 +129,11 @@ def encode_uri(relative: str) -> str:
 def decode_uri(uri: str) -> str:
     """Return the path that `encode_uri` was given."""
     return os.fsdecode(unquote_to_bytes(uri))
+
+
+def _shown(path: str | Path) -> str:
+    """Return a path as text that can be printed and stored: hex digits for bytes that are no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _split_name(name: str) -> tuple[str, str]:
@@ -162,14 +166,24 @@ def _read_folder(path: Path) -> tuple[list[os.DirEntry[str]], list[str], list[st
         for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
             if entry.name.startswith(".") or entry.name.lower().endswith(_TEMPORARY_ENDINGS):
                 continue
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 files.append(entry)
             elif entry.name not in _SYSTEM_FOLDERS:
                 (links if entry.is_symlink() else below).append(entry.name)
     return files, below, links
 
 
-def _explain(path: Path, error: OSError) -> str:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether this is a folder or a link to one. Raises OSError where it may be and cannot be looked at."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP or _split_name(entry.name)[1].lower() in IMAGE_EXTENSIONS:
+            return False  # a link in a circle, or an image behind a link that we may not follow
+        raise
+
+
+def _explain(path: str | Path, error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return f"source {path}: there is no such folder; path under [[sources]] in the settings names it"
-    return f"source {path}: cannot be listed: {error.strerror}"
+        return f"source {_shown(path)}: there is no such folder; path under [[sources]] in the settings names it"
+    return f"source {_shown(path)}: cannot be listed: {error.strerror}"

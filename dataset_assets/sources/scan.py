@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from hashlib import sha256
 from itertools import repeat
 from multiprocessing import get_context
+from threading import Thread
 from typing import Any
 
 import pandas as pd
@@ -19,15 +20,18 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, SampleError
 from dataset_assets.freshness import Stage, fingerprint, judge_inputs, list_inputs
 from dataset_assets.images.probe import configure, probe
+from dataset_assets.images.worker import end_with_parent
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.records import Header
 from dataset_assets.sources.base import Listed, Source
-from dataset_assets.sources.compare import compare, find_removed, make_frame
+from dataset_assets.sources.compare import Look, compare, find_removed, make_frame
 from dataset_assets.work import Outcome
 
 _ALONE = 200  # so few headers are read faster than processes start
 _CHUNK = 64  # files a worker is handed at once
 _HASH_CHUNK = 1 << 20  # bytes
+_NAMED = 50  # extensions of files that are no images
+_OTHERS = "(others)"
 
 _RULED = ["look", "reason", "detail"]
 _LISTED = ["id", "source", "uri", "image_id", "size", "version", "revision", "checksum", "sidecars"]
@@ -52,12 +56,12 @@ def scan_sources(
         known = known_images(connection).to_pandas()
         states = load_states(connection, [""])
     before = states.get((Stage.RAW_IMAGES, ""))
-    look_again = force or not judge_inputs(dataset.settings, states, Stage.RAW_IMAGES).fresh
+    fresh = judge_inputs(dataset.settings, states, Stage.RAW_IMAGES).fresh
+    look_again: Look = "all" if force else "changed" if fresh else "unusable"
     changes = compare(listed, known, max_pixels=dataset.settings.images.max_pixels, look_again=look_again)
     removed = find_removed(listed, known)
-    changed = bool(removed or len(changes))
-    if changed:
-        _write(dataset, changes, removed, progress)
+    written = _write(dataset, changes, removed, progress)
+    changed = bool(removed) or written.total() > 0
     inputs = list_inputs(dataset.settings, states, Stage.RAW_IMAGES)
     with dataset.catalog.writing() as connection:
         counts = count_images(connection)
@@ -71,10 +75,10 @@ def scan_sources(
                 "seen": sum(counts.values()),
                 "usable": counts.get("", 0),
                 "drops": {reason: count for reason, count in counts.items() if reason},
-                "added": int((changes["id"] == 0).sum()),
-                "updated": int((changes["id"] != 0).sum()),
+                "added": written["added"],
+                "updated": written["updated"],
                 "removed": len(removed),
-                "ignored": dict(ignored.most_common()),
+                "ignored": _summarize(ignored),
             },
         )
         put_state(connection, state)
@@ -115,11 +119,13 @@ def _hash(source: Source, uri: str) -> str:
     return digest.hexdigest()
 
 
-def _write(dataset: Dataset, changes: pd.DataFrame, removed: list[int], progress: Progress) -> None:
-    """Write the changes batch by batch: a scan that is killed goes on where it was."""
-    with dataset.catalog.writing() as connection:
-        void_state(connection, Stage.RAW_IMAGES)  # until the index is whole again
-        update_images(connection, [{"id": row, "removed": True} for row in removed])
+def _write(dataset: Dataset, changes: pd.DataFrame, removed: list[int], progress: Progress) -> Counter[str]:
+    """Write what differs and return how much that was; batch by batch: a scan that is killed goes on where it was."""
+    written: Counter[str] = Counter()
+    if removed:
+        with dataset.catalog.writing() as connection:
+            void_state(connection, Stage.RAW_IMAGES)  # until the index is whole again
+            update_images(connection, [{"id": row, "removed": True} for row in removed])
     looks = changes[changes["look"]]
     progress.start("reading headers", len(looks), "images")
     headers = _probe_all(dataset, looks)
@@ -128,10 +134,15 @@ def _write(dataset: Dataset, changes: pd.DataFrame, removed: list[int], progress
         facts = [
             _facts_of(look, reason, detail, headers) for look, reason, detail in batch[_RULED].itertuples(index=False)
         ]
-        with dataset.catalog.writing() as connection:
-            _put(connection, batch, facts)
+        rows = list(_make_rows(batch, facts))
+        if rows:
+            with dataset.catalog.writing() as connection:
+                void_state(connection, Stage.RAW_IMAGES)
+                _put(connection, rows)
+        written.update("updated" if row["id"] else "added" for row in rows)
         progress.advance(int(batch["look"].sum()))
     progress.finish()
+    return written
 
 
 def _facts_of(look: bool, reason: str, detail: str, headers: Iterator[Found]) -> dict[str, Any]:
@@ -141,11 +152,16 @@ def _facts_of(look: bool, reason: str, detail: str, headers: Iterator[Found]) ->
     return _facts((DropReason(reason), detail)) if reason else {}
 
 
-def _put(connection: Connection, batch: pd.DataFrame, facts: Iterable[dict[str, Any]]) -> None:
-    rows = batch[_LISTED].to_dict("records")
-    whole = [{**row, **known, "removed": False} for row, known in zip(rows, facts, strict=True)]
-    there = [row for row in whole if row["id"]]
-    insert_images(connection, [{name: row[name] for name in row if name != "id"} for row in whole if not row["id"]])
+def _make_rows(batch: pd.DataFrame, facts: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the rows to write; one that was only looked at again and found the same is not among them."""
+    for row, known in zip(batch.to_dict("records"), facts, strict=True):
+        if row["differs"] or any(row[f"old_{name}"] != known[name] for name in ("width", "height", "reason")):
+            yield {**{name: row[name] for name in _LISTED}, **known, "removed": False}
+
+
+def _put(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    there = [row for row in rows if row["id"]]
+    insert_images(connection, [{name: row[name] for name in row if name != "id"} for row in rows if not row["id"]])
     update_images(connection, [row for row in there if "width" in row])
     update_images(connection, [row for row in there if "width" not in row])
 
@@ -173,7 +189,9 @@ def _probe_all(dataset: Dataset, looks: pd.DataFrame) -> Iterator[Found]:
         configure()
         yield from map(_probe_one, sources, looks["uri"], limits)
         return
-    with ProcessPoolExecutor(dataset.settings.workers, mp_context=get_context("spawn"), initializer=configure) as pool:
+    with ProcessPoolExecutor(
+        dataset.settings.workers, mp_context=get_context("spawn"), initializer=_start_worker
+    ) as pool:
         yield from pool.map(_probe_one, sources, looks["uri"], limits, chunksize=_CHUNK)
 
 
@@ -185,3 +203,16 @@ def _probe_one(source: Source, uri: str, max_pixels: int) -> Found:
         return error.reason, error.detail
     except OSError as error:
         return DropReason.UNREADABLE, error.strerror or str(error)
+
+
+def _start_worker() -> None:
+    """Prepare a worker, which ends with its parent: waiting for work it would outlive one that is killed."""
+    configure()
+    Thread(target=end_with_parent, daemon=True).start()
+
+
+def _summarize(ignored: Counter[str]) -> dict[str, int]:
+    """Return the most frequent extensions and their counts, and all others as one: some trees have a million."""
+    said = dict(ignored.most_common(_NAMED))
+    rest = ignored.total() - sum(said.values())
+    return said | {_OTHERS: rest} if rest else said

@@ -10,6 +10,8 @@ _DAGSTER_YAML = """\
 # The Dagster instance of this dataset's builds. To see them: `dataset-assets ui`
 telemetry:
   enabled: false
+nux:
+  enabled: false
 """
 
 

@@ -21,7 +21,7 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            holder = file.read().strip()
+            holder = file.read().strip() or "(just started)"
             raise StorageError(f"process {holder} is building this dataset: wait until it ends, or end it") from None
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -69,7 +69,9 @@ def test_multiples_of_a_target_belong_to_it(divisible: int, data: st.DataObject)
     width, height = buckets[index].target
     same_aspect = [place for place, one in enumerate(buckets) if one.target[0] * height == one.target[1] * width]
 
-    assert choose([(width * times, height * times)], buckets) == [choose_slowly((width * times, height * times), buckets)]
+    assert choose([(width * times, height * times)], buckets) == [
+        choose_slowly((width * times, height * times), buckets)
+    ]
     assert choose([(width * 1000, height * 1000)], buckets) == same_aspect[:1]
 
 

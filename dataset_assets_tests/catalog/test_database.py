@@ -48,6 +48,15 @@ for number in range(25):
         insert_images(connection, [image(f"{sys.argv[2]}-{number}")])
 """
 )
+OPEN_MANY = (
+    OPEN
+    + """
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(sys.argv[2])):
+    Catalog(sqlite_url(Path(sys.argv[1], f"{number}.sqlite"))).close()
+"""
+)
 KILLED = (
     OPEN
     + """
@@ -172,6 +181,19 @@ def test_processes_write_side_by_side_from_the_first_moment(tmp_path: Path) -> N
         assert load_states(connection)["raw_images", ""].report == {"count": 100}
     assert count(catalog) == 100
     catalog.close()
+
+
+def test_processes_open_a_new_catalog_at_once(tmp_path: Path) -> None:
+    openers = [children.start(OPEN_MANY, tmp_path, 40) for _ in range(3)]
+    for opener in openers:
+        assert opener.stdout is not None
+        assert opener.stdout.readline() == "ready\n"
+    for opener in openers:
+        assert opener.stdin is not None
+        opener.stdin.write("go\n")
+        opener.stdin.flush()
+
+    assert [(opener.communicate(timeout=100)[1], opener.returncode) for opener in openers] == [("", 0)] * 3
 
 
 def test_a_lock_is_waited_for_then_named(tmp_path: Path) -> None:

@@ -36,7 +36,16 @@ def test_partitions_share_the_slots_between_them(number: int, shard_size: int, s
 
 @pytest.mark.parametrize(
     "key",
-    ["", "p1216x832", "p1216x832_0-15", "p1216x832_000000", "p1216x832/000000-000015", "../x_000000-000015", "_-", "p\n"],
+    [
+        "",
+        "p1216x832",
+        "p1216x832_0-15",
+        "p1216x832_000000",
+        "p1216x832/000000-000015",
+        "../x_000000-000015",
+        "_-",
+        "p\n",
+    ],
 )
 def test_what_is_no_key_is_refused(key: str) -> None:
     with pytest.raises(OrderError, match="no partition key"):

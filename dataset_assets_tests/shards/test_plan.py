@@ -9,7 +9,6 @@ from dataset_assets.catalog.slots import SEATED_SCHEMA, seated_images
 from dataset_assets.catalog.state import StageState, load_pieces, load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import OrderError, StorageError
-from dataset_assets.freshness import Stage
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import PLAN_SCHEMA, PlanChanges, read_plan, split_shards, write_plan
 from dataset_assets.sources.scan import scan_sources

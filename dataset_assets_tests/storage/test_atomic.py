@@ -60,10 +60,12 @@ def test_nothing_is_seen_before_the_end(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
 
-    with writing(path) as file:
-        file.write(b"new")
-        file.flush()
-        assert path.read_bytes() == b"old"
+    with path.open("rb") as reader:
+        with writing(path) as file:
+            file.write(b"new")
+            file.flush()
+            assert path.read_bytes() == b"old"
+        assert reader.read() == b"old"
 
     assert path.read_bytes() == b"new"
 

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dataset_assets.errors import StorageError
+from dataset_assets.storage.home import prepare_dagster_home
+from dataset_assets.storage.layout import Layout
+
+
+def test_the_datasets_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+    home = prepare_dagster_home(Layout(tmp_path / "root"))
+
+    assert home == tmp_path / "root" / ".dagster"
+    assert yaml.safe_load((home / "dagster.yaml").read_text())["telemetry"] == {"enabled": False}
+
+
+def test_dagster_home_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "mine"))
+
+    assert prepare_dagster_home(Layout(tmp_path / "root")) == tmp_path / "mine"
+    assert (tmp_path / "mine" / "dagster.yaml").is_file()
+    assert not (tmp_path / "root").exists()
+
+
+def test_an_empty_dagster_home_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+
+    assert prepare_dagster_home(Layout(tmp_path)) == tmp_path / ".dagster"
+
+
+def test_a_persons_own_dagster_yaml_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("# mine\n")
+
+    prepare_dagster_home(Layout(tmp_path / "root"))
+
+    assert (tmp_path / "dagster.yaml").read_text() == "# mine\n"
+
+
+def test_a_home_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file" / "home"))
+
+    with pytest.raises(StorageError, match="cannot make Dagster's folder .*/file/home: Not a directory"):
+        prepare_dagster_home(Layout(tmp_path))

@@ -1,0 +1,28 @@
+import dataclasses
+
+import pytest
+
+from dataset_assets import records
+from dataset_assets.records import sample_key
+
+
+def test_records_are_frozen_slotted_and_keyword_only() -> None:
+    classes = [one for one in vars(records).values() if isinstance(one, type) and dataclasses.is_dataclass(one)]
+
+    assert len(classes) > 3
+    for one in classes:
+        assert "__slots__" in vars(one)
+        assert all(field.kw_only for field in dataclasses.fields(one))
+        assert one.__dataclass_params__.frozen
+
+
+@pytest.mark.parametrize(
+    ("image_id", "key"),
+    [
+        ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        ("é", "4a99557e4033c3539de2eb65472017cad5f9557f7a0625a09f1c3f6e2ba69c4c"),
+    ],
+)
+def test_a_key_is_the_sha256_of_the_id(image_id: str, key: str) -> None:
+    assert sample_key(image_id) == key

@@ -1,0 +1,147 @@
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from dataset_assets.errors import SettingsError, StorageError
+from dataset_assets.settings import Settings, load_settings, parse_settings
+from dataset_assets.template import write_template
+from dataset_assets_tests import children
+
+REFUSED = """
+import sys
+from pathlib import Path
+from dataset_assets.errors import StorageError
+from dataset_assets.template import write_template
+
+try:
+    write_template(Path(sys.argv[1]), Path(sys.argv[2]), "name")
+except StorageError as error:
+    print(error)
+"""
+
+
+def models(model: type[BaseModel]) -> list[type[BaseModel]]:
+    found = [model]
+    for field in model.model_fields.values():
+        parts = (field.annotation, *getattr(field.annotation, "__args__", ()))
+        found += [
+            inner for part in parts if isinstance(part, type) and issubclass(part, BaseModel) for inner in models(part)
+        ]
+    return found
+
+
+def test_the_file_says_the_defaults(tmp_path: Path) -> None:
+    source = tmp_path / "photos"
+    source.mkdir()
+
+    path = write_template(tmp_path / "new" / "dataset", source, "my-dataset")
+
+    expected: dict[str, Any] = {"sources": [{"path": str(source)}]}
+    assert path == tmp_path / "new" / "dataset" / "dataset.toml"
+    assert load_settings(path) == parse_settings(expected, folder=path.parent)
+
+
+def test_every_key_is_named_and_explained(tmp_path: Path) -> None:
+    lines = write_template(tmp_path, tmp_path, "name").read_text().splitlines()
+
+    said = {line.removeprefix("# ").partition("=")[0].strip() for line in lines if "=" in line}
+    text = "\n".join(lines)
+    keys = {
+        name
+        for model in models(Settings)
+        if model is not Settings
+        for name, field in model.model_fields.items()
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
+    } - {"variants"}  # tables, each under its heading
+    assert {key for key in keys if key not in said and f"{key} = " not in text} == set()
+    for table in ("[dataset]", "[[sources]]", "[buckets]", "[images]", "[images.crop]", "[shards]", "[captions]"):
+        assert any(line.startswith(table) for line in lines)
+    assert "[[captions.variants]]" in lines
+    assert "[work]" in lines
+
+
+def test_keys_that_are_commented_out_are_valid_too(tmp_path: Path) -> None:
+    text = write_template(tmp_path, tmp_path, "name").read_text()
+
+    options = tomllib.loads(
+        text.replace('# catalog = "', 'catalog = "').replace('# extension = "txt"', 'extension = "json"')
+        .replace('# field = "', 'field = "')
+    )  # fmt: skip
+
+    settings = parse_settings(options, folder=tmp_path)
+    assert settings.dataset.catalog.startswith("sqlite:////")
+    assert settings.captions.variants[0].field == "title"
+
+
+def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
+    write_template(tmp_path, tmp_path, "first")
+    before = (tmp_path / "dataset.toml").read_bytes()
+
+    with pytest.raises(SettingsError, match="is there already"):
+        write_template(tmp_path, tmp_path, "second")
+
+    assert (tmp_path / "dataset.toml").read_bytes() == before
+
+
+def test_a_source_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="nowhere: there is no such folder; --source names"):
+        write_template(tmp_path / "new", tmp_path / "nowhere", "name")
+
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['say "cheese"', "C:\\photos", "日本の写真 🌸", "tab\tand\nnewline", "it's {not} a [format] %s", "del\x7f", "'''"],
+)
+def test_names_are_written_as_they_are(tmp_path: Path, name: str) -> None:
+    source = tmp_path / name
+    source.mkdir()
+
+    settings = load_settings(write_template(tmp_path / "dataset", source, name))
+
+    assert settings.dataset.name == name
+    assert settings.sources[0].path == str(source)
+
+
+@pytest.mark.parametrize("name", ["", "n" * 97])
+def test_a_name_that_the_settings_refuse_is_refused_now(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=r"dataset\.name"):
+        write_template(tmp_path / "new", tmp_path, name)
+
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_source_that_is_no_text_leaves_no_file(tmp_path: Path) -> None:
+    source = tmp_path / "\udcff"
+    source.mkdir()
+
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        write_template(tmp_path / "new", source, "name")
+
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_relative_source_is_relative_to_where_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    path = write_template(Path("dataset"), Path("photos"), "name")
+
+    assert tomllib.loads(path.read_text())["sources"][0]["path"] == str(tmp_path / "photos")
+    assert json.dumps(str(tmp_path / "photos")) in path.read_text()
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    tmp_path.chmod(0o555)
+
+    said = children.run(REFUSED, tmp_path / "new", tmp_path / "photos", powerless=True)
+    with pytest.raises(StorageError, match="cannot write"):
+        write_template(Path("/dev/null/folder"), tmp_path, "name")
+
+    assert said == f"cannot write {tmp_path / 'new' / 'dataset.toml'}: Permission denied"
