@@ -77,13 +77,9 @@ def write_template(folder: Path, source: Path, name: str) -> Path:
     text = TEMPLATE.format(name=_quote(name), source=_quote(str(source.absolute())))
     parse_settings(tomllib.loads(text), folder=folder, name=str(path))  # what `build` would refuse is refused now
     try:
-        data = text.encode()
-    except UnicodeEncodeError:
-        raise SettingsError(f"{path}: cannot name {source}, which is not UTF-8 as a settings file is") from None
-    try:
         folder.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            file.write(data)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
     except FileExistsError:
         raise SettingsError(f"{path} is there already: edit it, or name another folder") from None
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The command line in tests: a dataset's settings file, and `dataset-assets` and `dagster` as processes of their own."""
+"""The command line in tests: a dataset's settings file, and `dataset-assets` and `dagster` as processes."""
 
 import os
 import subprocess
@@ -82,8 +82,9 @@ def wait_for(what: Callable[[], object]) -> None:
 def children_of(process: int) -> list[int]:
     """Return the ids of a process's children and theirs."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = dict(tuple(map(int, line.split())) for line in listed.splitlines())
-    found, level = [], [process]
+    parents = {int(child): int(parent) for child, parent in map(str.split, listed.splitlines())}
+    found: list[int] = []
+    level = [process]
     while level:
         level = [child for child, parent in parents.items() if parent in level]
         found += level

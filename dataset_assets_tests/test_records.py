@@ -13,7 +13,7 @@ def test_records_are_frozen_slotted_and_keyword_only() -> None:
     for one in classes:
         assert "__slots__" in vars(one)
         assert all(field.kw_only for field in dataclasses.fields(one))
-        assert one.__dataclass_params__.frozen
+        assert one.__dataclass_params__.frozen  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -128,10 +128,7 @@ def _read_changed(
         if known.get(row["id"]) == version:
             continue
         status, text, detail = CaptionStatus.UNAVAILABLE, "", ""
-        if version == f"{extension}:":
-            # A pipe, say, which would be waited on for ever: the listing has no version of it.
-            status, detail = CaptionStatus.ERROR, "not a regular file"
-        elif extension:
+        if extension:
             try:
                 data = dataset.sources[row["source"]].read_sidecar(row["uri"], extension)
             except OSError as error:

@@ -87,18 +87,32 @@ def test_what_is_fresh_is_left_alone(dataset: Dataset) -> None:
     assert crop(dataset) == {}
 
 
+class Count(Silence):
+    """Progress as two numbers."""
+
+    total = done = 0
+
+    def start(self, stage: str, total: int | None, unit: str) -> None:
+        self.total += total or 0
+
+    def advance(self, count: int) -> None:
+        self.done += count
+
+
 def test_only_what_is_new_is_encoded(dataset: Dataset, built: Path) -> None:
     before = crops(dataset)
     add_photo(built, "new.jpg", LANDSCAPE, seed=99)
     look(dataset)
+    progress = Count()
 
-    made = crop(dataset)
+    made = crop(dataset, progress=progress)
 
     after = crops(dataset)
     assert list(made) == [f"{WIDE}_000002-000003"]
     assert encoded(made) == 1
     assert {name: after[name] for name in before} == before
     assert after.keys() - before.keys() == {"new.jpg"}
+    assert progress.done == progress.total == 3  # the images of the one shard that changed
 
 
 def test_a_changed_image_is_encoded_again_and_its_neighbours_are_copied(dataset: Dataset, built: Path) -> None:
@@ -288,25 +302,6 @@ def test_the_checksum_of_what_was_read_is_recorded(dataset: Dataset, built: Path
     assert {row["uri"]: row["checksum"] for row in known} == {
         path.name: sha256(path.read_bytes()).hexdigest() for path in (built / "raw").glob("*.jpg")
     }
-
-
-def test_progress_counts_what_is_worked_on(built: Path) -> None:
-    class Count(Silence):
-        total = done = 0
-
-        def start(self, stage: str, total: int | None, unit: str) -> None:
-            self.total += total or 0
-
-        def advance(self, count: int) -> None:
-            self.done += count
-
-    add_photo(built, "new.jpg", LANDSCAPE, seed=99)
-    progress = Count()
-    with open_dataset(settings_in(built)) as dataset:
-        look(dataset)
-        crop(dataset, progress=progress)
-
-    assert progress.done == progress.total == 3  # the images of the one shard that changed
 
 
 def test_there_are_no_crops_without_a_plan(dataset: Dataset) -> None:

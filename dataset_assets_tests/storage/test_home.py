@@ -44,5 +44,5 @@ def test_a_home_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "file").touch()
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file" / "home"))
 
-    with pytest.raises(StorageError, match="cannot make Dagster's folder .*/file/home: Not a directory"):
+    with pytest.raises(StorageError, match=r"cannot make Dagster's folder .*/file/home: Not a directory"):
         prepare_dagster_home(Layout(tmp_path))

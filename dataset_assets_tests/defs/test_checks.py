@@ -1,0 +1,141 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dataset_assets.catalog.state import StageState, load_states, put_state
+from dataset_assets.dataset import open_dataset
+from dataset_assets.defs.partitions import list_partitions
+from dataset_assets.freshness import Stage
+from dataset_assets.storage.layout import Layout
+from dataset_assets_tests.datasets import add_photo, settings_in
+from dataset_assets_tests.runs import INDEX, RELEASE, checks, instance_in, materialize
+
+KEY = "p1216x832_000000-000001"
+BELOW = (Stage.CAPTION_SELECTION, Stage.SHARDS)
+
+
+@pytest.fixture
+def instance(built: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance that knows the partitions of the built dataset."""
+    with instance_in(tmp_path / "home") as opened:
+        materialize(settings_in(built), opened, *INDEX)
+        yield opened
+
+
+def damage(tar: Path) -> None:
+    """Change one byte of a tar's first image; its size stays."""
+    data = bytearray(tar.read_bytes())
+    data[700] ^= 0xFF
+    tar.write_bytes(data)
+
+
+def test_a_sound_dataset_passes_every_check(built: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_in(built)
+
+    said = checks(materialize(settings, instance, *INDEX))
+    said |= checks(materialize(settings, instance, *BELOW, keys=list_partitions(instance)))
+    said |= checks(materialize(settings, instance, *RELEASE))
+
+    assert {name for name, check in said.items() if check.passed} == {
+        "images_usable", "counts_add_up", "shards_intact", "export_complete",
+    }  # fmt: skip
+    assert set(said) == {"images_usable", "counts_add_up", "caption_coverage", "shards_intact", "export_complete"}
+    assert (said["shards_intact"].metadata["samples"].value, said["counts_add_up"].metadata["counted"].value) == (
+        20,
+        20,
+    )
+
+
+def test_a_damaged_tar_fails_its_check_and_stops_the_manifest(built: Path, instance: dg.DagsterInstance) -> None:
+    settings, layout = settings_in(built), Layout(built / "out")
+    tar, whole = layout.tar("p1216x832", 1), layout.tar("p1216x832", 1).read_bytes()
+    layout.manifest.unlink()
+    damage(tar)
+
+    result = materialize(settings, instance, *BELOW, *RELEASE, keys=[KEY])
+
+    check = checks(result)["shards_intact"]
+    assert not result.success
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.ERROR
+    assert str(check.description).startswith("buckets/p1216x832/shard-000001.tar: ")
+    assert check.metadata["faults"].value == len(str(check.metadata["first_faults"].value).splitlines())
+    assert not layout.manifest.exists()
+
+    again = materialize(settings, instance, *BELOW, *RELEASE, keys=[KEY])
+
+    assert again.success
+    assert checks(again)["shards_intact"].passed
+    assert tar.read_bytes() == whole
+    assert layout.manifest.is_file()
+
+
+def test_a_file_too_many_fails_the_export_and_stops_the_card(built: Path, instance: dg.DagsterInstance) -> None:
+    settings, layout = settings_in(built), Layout(built / "out")
+    layout.card.unlink()
+    (layout.export / "notes[1].txt").touch()
+
+    result = materialize(settings, instance, *RELEASE)
+
+    check = checks(result)["export_complete"]
+    assert not result.success
+    assert check.description == "notes[1].txt: the manifest does not list this file"
+    assert not layout.card.exists()
+
+    (layout.export / "notes[1].txt").unlink()
+    assert materialize(settings, instance, *RELEASE).success
+    assert layout.card.is_file()
+
+
+def test_a_tar_that_is_gone_stops_the_manifest_and_is_named(built: Path, instance: dg.DagsterInstance) -> None:
+    Layout(built / "out").tar("p1216x832", 0).unlink()
+
+    result = materialize(settings_in(built), instance, *RELEASE)
+
+    assert not result.success
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    assert event.step_failure_data.user_failure_data is not None
+    assert "shard-000000.tar: No such file" in str(event.step_failure_data.user_failure_data.description)
+
+
+def test_few_captions_and_few_usable_images_are_warnings(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    add_photo(tmp_path, "0.jpg", caption="one")
+    for number in range(1, 4):
+        add_photo(tmp_path, f"{number}.jpg", seed=number)
+    for number in range(4):
+        (tmp_path / "raw" / f"broken {number}.jpg").write_text("no image")
+
+    with instance_in(tmp_path / "home") as instance:
+        index = materialize(settings, instance, *INDEX)
+        captions = materialize(
+            settings, instance, "captions/caption_sidecar", Stage.CAPTION_SELECTION, keys=list_partitions(instance)
+        )
+
+    usable, coverage = checks(index)["images_usable"], checks(captions)["caption_coverage"]
+    assert index.success
+    assert captions.success
+    assert not usable.passed
+    assert usable.severity == dg.AssetCheckSeverity.WARN
+    assert (usable.metadata["seen"].value, usable.metadata["usable"].value) == (8, 4)
+    assert not coverage.passed
+    assert coverage.severity == dg.AssetCheckSeverity.WARN
+    assert coverage.metadata["coverage"].value == 0.25
+
+
+def test_counts_that_do_not_add_up_stop_everything_below(built: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_in(built)
+    with open_dataset(settings) as dataset, dataset.catalog.writing() as connection:
+        state = load_states(connection)[Stage.BUCKET_ASSIGNMENTS, ""]
+        report = {**state.report, "assigned": state.report["assigned"] - 1}
+        put_state(
+            connection, StageState(stage=state.stage, fingerprint=state.fingerprint, output=state.output, report=report)
+        )
+
+    result = materialize(settings, instance, *INDEX)
+
+    assert not result.success
+    assert not checks(result)["counts_add_up"].passed
+    assert checks(result)["counts_add_up"].metadata["counted"].value == 19
