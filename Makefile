@@ -21,7 +21,7 @@ demo: install  ## build a dataset from real photographs, in a minute
 	$(BIN)/python -m dataset_assets.demo $(DEMO)
 	$(BIN)/dataset-assets build --config $(DEMO)/dataset.toml
 	@echo
-	@echo "look at it:       open $(DEMO)/contact_sheet.png"
+	@echo "look at it:       open $(DEMO)/preview/contact_sheet.png"
 	@echo "in Dagster's UI:  make dev CONFIG=$(DEMO)/dataset.toml"
 	@echo "your own images:  $(BIN)/dataset-assets init my-dataset --source /path/to/photographs"
 

@@ -65,7 +65,8 @@ def init(folder: Path, source: Path, name: str | None) -> None:
 @click.option(
     "--checksum", is_flag=True, help="Read every source file: content decides what changed, not size and time."
 )
-def build(config: Path | None, as_json: bool, checksum: bool) -> None:
+@click.option("--allow-empty", is_flag=True, help="Go on where a source that had images has none any more.")
+def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool) -> None:
     """Bring everything up to date, from the scan to the card.
 
     Exits with 0 only when the export is complete and verified.
@@ -82,7 +83,7 @@ def build(config: Path | None, as_json: bool, checksum: bool) -> None:
 
     settings = load_settings(config)
     with show_progress(Console(stderr=True)) as progress:
-        run_build(settings, progress, checksum=checksum)
+        run_build(settings, progress, checksum=checksum, allow_empty=allow_empty)
     with open_dataset(settings) as dataset:
         summary, layout = summarize(dataset), dataset.layout
     sheet = draw_export(layout.export, title=settings.dataset.name)
@@ -130,10 +131,11 @@ def ui(config: Path | None, host: str, port: int) -> None:
     environment = {
         **os.environ,
         CONFIG_VARIABLE: str(find_config(config).absolute()),
+        "PYTHONSAFEPATH": "1",  # a file in this folder must not be taken for a package of Dagster's
         "DAGSTER_HOME": str(prepare_dagster_home(Layout(settings.root))),
     }
     module = ["--module-name", "dataset_assets.definitions"]
-    command = [sys.executable, "-m", "dagster", "dev", *module, "--host", host, "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "dagster", "dev", *module, "--host", host, "--port", str(port)]
     os.execve(sys.executable, command, environment)  # its signals are ours, nothing is left between
 
 

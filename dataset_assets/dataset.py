@@ -35,11 +35,11 @@ def open_dataset(settings: Settings) -> Iterator[Dataset]:
         raise StorageError(f"cannot make the dataset's root {layout.root}: {error.strerror}") from None
     catalog = Catalog(settings.dataset.catalog or sqlite_url(layout.catalog))
     try:
-        sources = {source.name: _make_source(source, settings) for source in settings.sources}
+        sources = {source.name: _make_source(source, settings, layout) for source in settings.sources}
         yield Dataset(settings=settings, layout=layout, catalog=catalog, sources=sources)
     finally:
         catalog.close()
 
 
-def _make_source(source: SourceSettings, settings: Settings) -> Source:
-    return FolderSource(path=settings.resolve(source.path), prefix=source.prefix)
+def _make_source(source: SourceSettings, settings: Settings, layout: Layout) -> Source:
+    return FolderSource(path=settings.resolve(source.path), prefix=source.prefix, skip=layout.folders)

@@ -152,9 +152,23 @@ class VariantSettings(_Model):
 class CaptionSettings(_Model):
     """The waterfall (SPEC 1.5)."""
 
-    priority: tuple[SelectorSettings, ...] = (SelectorSettings(variant="caption_sidecar"),)
+    priority: tuple[SelectorSettings, ...] = ()  # left out: the variants in their order
     missing_caption_policy: Literal["empty", "drop"] = "empty"
     variants: tuple[VariantSettings, ...] = (VariantSettings(name="caption_sidecar"),)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_priority(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "priority" in data:
+            return data
+        variants = data.get("variants", ({"name": "caption_sidecar"},))
+        named = [one.get("name") for one in variants if isinstance(one, dict)] if isinstance(variants, tuple) else []
+        return {
+            **data,
+            "priority": tuple(
+                {"variant": name} for name in named if isinstance(name, str) and _VARIANT_NAME.fullmatch(name)
+            ),
+        }
 
     @model_validator(mode="after")
     def _names_match(self) -> Self:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dataset_assets.captions.sidecar import live_sources
 from dataset_assets.catalog.captions import count_captions
 from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset
@@ -44,8 +45,9 @@ def summarize(dataset: Dataset) -> Summary:
     """Return the summary of the export as its manifest has it. Raises StorageError where there is none."""
     manifest: dict[str, Any] = load_manifest(dataset.layout.manifest)
     with dataset.catalog.reading() as connection:
+        sources = live_sources(connection, dataset.settings.captions)
         captions: dict[str, dict[str, int]] = {}
-        for (variant, status), count in count_captions(connection).items():
+        for (variant, status), count in count_captions(connection, sources).items():
             captions.setdefault(variant, {})[status] = count
     buckets = manifest["buckets"]
     return Summary(

@@ -45,7 +45,7 @@ if __name__ == "__main__":
     print("starting", flush=True)
     try:
         with open_dataset(settings) as dataset:
-            sweep(dataset.layout.root)
+            sweep(dataset.layout.folders)
             print(build_library(dataset).manifest.report["export_id"])
     except DatasetError as error:
         print(f"{type(error).__name__}: {error}")
@@ -96,7 +96,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2]))) 
 
 def build(settings: Settings) -> Built:
     with open_dataset(settings) as dataset:
-        sweep(dataset.layout.root)
+        sweep(dataset.layout.folders)
         return build_library(dataset)
 
 

@@ -188,7 +188,9 @@ def shown(value: Any) -> str:
 
 
 def default(value: Any) -> str:
-    """Return the cell of a key's default."""
+    """Return the cell of a key's default; of priority, which follows from the variants, the model has none."""
+    if value == ():
+        return "the variants in their order"
     if value is PydanticUndefined:
         return "required"
     return "none" if value is None else f"`{shown(value)}`"

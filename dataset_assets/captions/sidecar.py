@@ -26,6 +26,7 @@ from dataset_assets.sources.base import split_sidecars
 from dataset_assets.work import Outcome, begin
 
 _LARGEST = 1 << 20  # bytes: a longer file is no caption
+_BACKEND = "sidecar"
 _BATCH = 1000  # captions a transaction
 
 
@@ -39,11 +40,22 @@ def register_variants(connection: Connection, captions: CaptionSettings) -> dict
             connection,
             variant=variant.name,
             backend=variant.backend,
-            model=",".join(_extensions(variant)) + (f":{variant.field}" if variant.field else ""),
+            model=_model(variant),
             parameters="{}",
         )
         for variant in captions.variants
     }
+
+
+def live_sources(connection: Connection, captions: CaptionSettings) -> tuple[CaptionSource, ...]:
+    """Return the caption sources that count, by id: all but those of files that no configured variant reads any more.
+
+    What a model said once stays what it said. A file is read again when it changes, and one that is no longer read
+    would give texts that nobody can correct.
+    """
+    read = {(variant.name, _model(variant)) for variant in captions.variants}
+    sources = list_sources(connection)
+    return tuple(one for one in sources if one.backend != _BACKEND or (one.variant, one.model) in read)
 
 
 def read_captions(
@@ -59,7 +71,7 @@ def read_captions(
     progress = progress or Silence()
     with dataset.catalog.writing() as connection:
         source = register_variants(connection, dataset.settings.captions)[variant.name]
-        all_sources = {one.id for one in list_sources(connection) if one.variant == variant.name}
+        sources = live_sources(connection, dataset.settings.captions)
     plan = read_plan(dataset, key).select(["id", "source", "uri", "sidecars"]).to_pylist()
     before = [] if force else _captions_of(dataset, key, {source.id})
     known = {row["id"]: row["input_version"] for row in before}
@@ -73,7 +85,7 @@ def read_captions(
         read += len(rows)
         progress.advance(len(batch))
     progress.finish()
-    captions = _captions_of(dataset, key, all_sources)
+    captions = _captions_of(dataset, key, {one.id for one in sources if one.variant == variant.name})
     own = [row for row in captions if row["caption_source"] == source.id]
     return work.finish(
         output=fingerprint([(row["slot"], row["caption_source"], row["status"], row["text"]) for row in captions]),
@@ -155,6 +167,11 @@ def _choose_file(variant: VariantSettings, sidecars: str) -> tuple[str, str]:
             if extension.lower() == wanted:
                 return extension, f"{extension}:{version}"
     return "", "none"
+
+
+def _model(variant: VariantSettings) -> str:
+    """Return what stands for the model of a caption source: which files are read, and which field of them."""
+    return ",".join(_extensions(variant)) + (f":{variant.field}" if variant.field else "")
 
 
 def _extensions(variant: VariantSettings) -> tuple[str, ...]:

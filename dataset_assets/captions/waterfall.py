@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 import pyarrow as pa
 
-from dataset_assets.catalog.captions import CaptionSource, CaptionStatus, list_sources, seated_captions
+from dataset_assets.captions.sidecar import live_sources
+from dataset_assets.catalog.captions import CaptionSource, CaptionStatus, seated_captions
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import Stage, fingerprint
 from dataset_assets.settings import SelectorSettings
@@ -68,7 +69,7 @@ def select_captions(dataset: Dataset, key: str, *, force: bool = False) -> Outco
     partition, priority = Partition.parse(key), dataset.settings.captions.priority
     slots = read_plan(dataset, key)["slot"].to_pylist()
     with dataset.catalog.reading() as connection:
-        sources = list_sources(connection)
+        sources = live_sources(connection, dataset.settings.captions)
         captions = seated_captions(connection, partition.bucket_id, partition.slots(dataset.settings.shards.shard_size))
     chosen = choose_captions(captions.to_pandas(), slots, rank_sources(sources, priority))
     variants = {source.id: source.variant for source in sources}

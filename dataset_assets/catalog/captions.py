@@ -94,12 +94,13 @@ def seated_captions(connection: Connection, bucket_id: str, seats: range) -> pa.
     return fetch_table(connection, statement, CAPTION_SCHEMA)
 
 
-def count_captions(connection: Connection) -> dict[tuple[str, str], int]:
-    """Return how many images in slots have a caption, by (variant, status)."""
+def count_captions(connection: Connection, sources: Iterable[CaptionSource]) -> dict[tuple[str, str], int]:
+    """Return how many images in slots have a caption of these sources, by (variant, status)."""
     counted = (
         select(caption_sources.c.variant, captions.c.status, func.count(captions.c.image.distinct()))
         .join_from(captions, caption_sources)
         .join(slots, slots.c.image == captions.c.image)
+        .where(captions.c.caption_source.in_([source.id for source in sources]))
         .group_by(caption_sources.c.variant, captions.c.status)
     )
     return {(variant, status): count for variant, status, count in connection.execute(counted)}

@@ -108,7 +108,8 @@ def _make_engine(url: str | URL, lock_seconds: float) -> Engine:
         raise CatalogError(f"catalog {_name(parsed)}: the Python package {error.name} is not installed") from None
     if backend != "sqlite" or not Path(parsed.database or "").is_absolute():
         raise CatalogError(f"dataset.catalog: {_name(parsed)} given; {_ALLOWED}")
-    engine = create_engine(parsed, poolclass=QueuePool, connect_args={"timeout": lock_seconds})
+    patience = {} if "timeout" in parsed.query else {"timeout": lock_seconds}  # ?timeout=… in the URL comes first
+    engine = create_engine(parsed, poolclass=QueuePool, connect_args=patience)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: object) -> None:

@@ -32,16 +32,16 @@ _INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}  # what 
 Verdicts = dict[tuple[str, str], Verdict]
 
 
-def run_build(settings: Settings, progress: Progress, *, checksum: bool = False) -> None:
-    """Bring everything up to date.
+def run_build(settings: Settings, progress: Progress, *, checksum: bool = False, allow_empty: bool = False) -> None:
+    """Bring everything up to date; the options are those of `scan_sources`.
 
     Raises DatasetError: what a stage refuses, a failed check, or that another build of the dataset is running. What was
     finished until then stays.
     """
     with open_dataset(settings) as dataset, locked(dataset.layout.lock), open_instance(dataset.layout) as instance:
-        sweep(dataset.layout.root)
+        sweep(dataset.layout.folders)
         runner = _Runner(settings, instance, progress)
-        config = {"ops": {Stage.RAW_IMAGES: {"config": {"checksum": checksum}}}}
+        config = {"ops": {Stage.RAW_IMAGES: {"config": {"checksum": checksum, "allow_empty": allow_empty}}}}
         runner.run([Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS], config=config)
         verdicts = judge_all(dataset)
         images = _count_stale_images(dataset, verdicts)
@@ -113,6 +113,8 @@ def _explain(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             failure = event.step_failure_data
+            if failure.error and failure.error.cls_name == "DagsterAssetCheckFailedError":
+                continue  # which the checks themselves say better, below
             line = failure.user_failure_data.description if failure.user_failure_data else None
             said.append(line or f"{event.step_key}: {failure.error.to_string() if failure.error else 'failed'}")
     said += [

@@ -7,7 +7,8 @@ class ScanConfig(dg.Config):
     """How raw_images looks at the sources."""
 
     checksum: bool = False  # read every file and compare content, not only size and time
-    force: bool = False  # open every header again that could not be used before
+    force: bool = False  # open every header again
+    allow_empty: bool = False  # take it that a source that had images has none any more
 
 
 class StageConfig(dg.Config):

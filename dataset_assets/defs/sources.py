@@ -30,7 +30,7 @@ def make_raw_images(_settings: Settings) -> dg.AssetsDefinition:
         config: ScanConfig, dataset: dg.ResourceParam[Dataset], progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult[Any]:
         with failing():
-            outcome = scan_sources(dataset, checksum=config.checksum, force=config.force, progress=progress)
+            outcome = scan_sources(dataset, **config.model_dump(), progress=progress)
         report = outcome.report
         return dg.MaterializeResult(
             data_version=dg.DataVersion(outcome.state.output),

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from dataset_assets.buckets.protos import make_buckets
+from dataset_assets.captions.sidecar import live_sources
 from dataset_assets.catalog.captions import CaptionStatus, count_captions, list_sources
 from dataset_assets.catalog.state import Piece, load_pieces, load_states
 from dataset_assets.dataset import Dataset
@@ -20,7 +21,7 @@ from dataset_assets.release.manifest import (
     load_manifest,
 )
 from dataset_assets.shards.partition import Partition
-from dataset_assets.storage.atomic import write_bytes
+from dataset_assets.storage.atomic import remove, write_bytes
 from dataset_assets.work import Outcome, begin
 
 _NAMED = 3  # stale partitions that a message names
@@ -41,6 +42,8 @@ def write_manifest(dataset: Dataset, *, force: bool = False) -> Outcome:
     assigned = find_state(work.states, Stage.BUCKET_ASSIGNMENTS).report
     drops = sum((Counter(piece.facts["drops"]) for piece in shards), Counter(assigned["drops"]))
     if not any(piece.path for piece in shards):
+        for path in (dataset.layout.manifest, dataset.layout.card):
+            remove(path)  # of tars that are gone
         said = ", ".join(f"{reason} {count:,}" for reason, count in drops.most_common() if count)
         raise IncompleteError(f"there is nothing to export: {assigned['seen']:,} images seen{said and f' ({said})'}")
     manifest = build_manifest(
@@ -77,7 +80,7 @@ def write_card(dataset: Dataset, *, force: bool = False) -> Outcome:
     if isinstance(work, Outcome):
         return work
     with dataset.catalog.reading() as connection:
-        counts = count_captions(connection)
+        counts = count_captions(connection, live_sources(connection, dataset.settings.captions))
     selected = find_state(work.states, Stage.MANIFEST).report["selected"]
     usage = CaptionUsage(
         planned={int(index): count for index, count in selected.items()},

@@ -32,10 +32,11 @@ _SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderSource:
-    """A folder of images. `prefix` is put before every image_id."""
+    """A folder of images. `prefix` is put before every image_id, the folders in `skip` are left alone."""
 
     path: Path
     prefix: str = ""
+    skip: tuple[Path, ...] = ()  # what we make ourselves, where that lies inside the source
 
     def list_images(self, ignored: Counter[str]) -> Iterator[Listed]:
         """Offer the files whose extension is an image's, whatever is really inside, in a fixed order.
@@ -45,14 +46,14 @@ class FolderSource:
         """
         # Folders behind links come last: where a folder can be reached both ways, its real path names it.
         real, linked = [""], deque[str]()
-        seen: set[tuple[int, int]] = set()
+        seen = {_identity(path.stat()) for path in self.skip if path.is_dir()}
         while real or linked:
             folder = real.pop() if real else linked.popleft()
             try:
-                status = self._absolute(folder).stat()
-                if (status.st_dev, status.st_ino) in seen:
+                identity = _identity(self._absolute(folder).stat())
+                if identity in seen:
                     continue
-                seen.add((status.st_dev, status.st_ino))
+                seen.add(identity)
                 files, below, links = _read_folder(self._absolute(folder))
             except OSError as error:
                 raise SourceError(_explain(error.filename or self._absolute(folder), error)) from None
@@ -139,6 +140,11 @@ def _shown(path: str | Path) -> str:
 def _split_name(name: str) -> tuple[str, str]:
     stem, dot, extension = name.rpartition(".")
     return (stem, extension) if dot else (name, "")
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    """Return what is the same for a folder by whatever path it is reached."""
+    return status.st_dev, status.st_ino
 
 
 def _version_of(entry: os.DirEntry[str]) -> tuple[int, str, tuple[DropReason, str] | None]:

@@ -17,7 +17,7 @@ from dataset_assets.catalog.database import BATCH
 from dataset_assets.catalog.images import count_images, insert_images, known_images, update_images
 from dataset_assets.catalog.state import StageState, load_states, put_state, void_state
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import DropReason, SampleError
+from dataset_assets.errors import DropReason, SampleError, SourceError
 from dataset_assets.freshness import Stage, fingerprint, judge_inputs, list_inputs
 from dataset_assets.images.probe import configure, probe
 from dataset_assets.images.worker import end_with_parent
@@ -40,12 +40,18 @@ Found = Header | tuple[DropReason, str]
 
 
 def scan_sources(
-    dataset: Dataset, *, checksum: bool = False, force: bool = False, progress: Progress | None = None
+    dataset: Dataset,
+    *,
+    checksum: bool = False,
+    force: bool = False,
+    allow_empty: bool = False,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Return what the sources hold now, after bringing the index up to date with it.
 
     `checksum` reads every file and compares content, not only size and time; `force` opens every file's header again.
-    Raises SourceError when a source cannot be listed: then nothing is changed.
+    Raises SourceError when a source cannot be listed, and unless `allow_empty` when one that had images has none: then
+    nothing is changed.
     """
     progress = progress or Silence()
     ignored: Counter[str] = Counter()
@@ -55,6 +61,8 @@ def scan_sources(
     with dataset.catalog.reading() as connection:
         known = known_images(connection).to_pandas()
         states = load_states(connection, [""])
+    if not allow_empty:
+        _refuse_empty(dataset, listed, known)
     before = states.get((Stage.RAW_IMAGES, ""))
     fresh = judge_inputs(dataset.settings, states, Stage.RAW_IMAGES).fresh
     look_again: Look = "all" if force else "changed" if fresh else "unusable"
@@ -83,6 +91,17 @@ def scan_sources(
         )
         put_state(connection, state)
     return Outcome(state, reused=not changed)
+
+
+def _refuse_empty(dataset: Dataset, listed: pd.DataFrame, known: pd.DataFrame) -> None:
+    """Raise SourceError where all images of a source are gone at once: its disk is not mounted, more likely."""
+    had = known.loc[~known["removed"], "source"].value_counts()
+    for name in dataset.sources:
+        if had.get(name, 0) and not (listed["source"] == name).any():
+            raise SourceError(
+                f"source {name} had {had[name]:,} images and has none now: is its disk mounted? If they are meant to "
+                "be gone: dataset-assets build --allow-empty"
+            )
 
 
 def _list(dataset: Dataset, ignored: Counter[str], progress: Progress) -> Iterator[tuple[str, Listed]]:

@@ -6,7 +6,7 @@ artifacts are opened by their exact names.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -57,12 +57,13 @@ def remove(path: Path) -> bool:
     return True
 
 
-def sweep(folder: Path) -> int:
-    """Remove what killed processes left half written under `folder`; return how many files that were.
+def sweep(folders: Iterable[Path]) -> int:
+    """Remove what killed processes left half written in these folders and below; return how many files that were.
 
     Call it while no other process writes there.
     """
-    left = [path for path in folder.rglob(f".*{TEMPORARY_SUFFIX}") if _TEMPORARY.fullmatch(path.name)]
+    found = (path for folder in folders for path in folder.rglob(f".*{TEMPORARY_SUFFIX}"))
+    left = [path for path in found if _TEMPORARY.fullmatch(path.name)]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)

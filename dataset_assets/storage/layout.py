@@ -65,6 +65,12 @@ class Layout:
         return self.export / EXPORT_CARD
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder under the root that is ours: none of a user's files are in them."""
+        names = ("plans", "crops", "selection", "export", "preview", self.dagster_home.name)
+        return tuple(self.root / name for name in names)
+
+    @property
     def contact_sheet(self) -> Path:
         """A picture of a few crops of every bucket."""
-        return self.root / "contact_sheet.png"
+        return self.root / "preview" / "contact_sheet.png"

@@ -30,7 +30,7 @@ def dataset(tmp_path: Path) -> Iterator[Dataset]:
 
 
 def assign(dataset: Dataset, **options: Any) -> Assignment:
-    scan_sources(dataset)
+    scan_sources(dataset, allow_empty=True)
     return assign_buckets(dataset, **options)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.captions.sidecar import parse_caption, read_captions
+from dataset_assets.captions.waterfall import select_captions
 from dataset_assets.catalog.captions import CaptionStatus, list_sources, seated_captions
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset, open_dataset
@@ -17,6 +18,7 @@ from dataset_assets.settings import Settings
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import Outcome
 from dataset_assets_tests import children
 from dataset_assets_tests.datasets import add_photo, partition_keys, settings_in
@@ -54,6 +56,14 @@ def read(dataset: Dataset, *, look: bool = True, **options: Any) -> dict[str, Ou
         assign_buckets(dataset)
     (key,) = partition_keys(dataset)
     return {one.name: read_captions(dataset, one, key, **options) for one in dataset.settings.captions.variants}
+
+
+def selected_text(dataset: Dataset) -> str:
+    """Bring everything up to the selection up to date; return the text that the only image gets."""
+    read(dataset)
+    (key,) = partition_keys(dataset)
+    select_captions(dataset, key)
+    return str(read_table(dataset.layout.selection(key))["text"][0])
 
 
 def captions(dataset: Dataset) -> dict[tuple[str, str], tuple[str, str]]:
@@ -287,3 +297,20 @@ def test_the_captions_of_an_image_are_there_when_it_comes_back(dataset: Dataset,
 def test_there_are_no_captions_without_a_plan(dataset: Dataset) -> None:
     with pytest.raises(OrderError, match="shard_plans"):
         read_captions(dataset, dataset.settings.captions.variants[0], "p64x64_000000-000001")
+
+
+def test_a_file_that_is_no_longer_read_gives_no_caption(tmp_path: Path) -> None:
+    photo = add_photo(tmp_path, "one.jpg", caption="a text")
+    chosen: list[str] = []
+    for extension in (None, "caption", "txt"):
+        variant = {"name": "plain"} | ({"extension": extension} if extension else {})
+        with open_dataset(with_variants(tmp_path, variant)) as dataset:
+            chosen.append(selected_text(dataset))
+        if extension is None:
+            photo.with_suffix(".caption").write_text("a better one")
+
+    assert chosen == ["a text", "a better one", "a text"]
+
+    photo.with_suffix(".txt").unlink()
+    with open_dataset(with_variants(tmp_path, {"name": "plain", "extension": "txt"})) as dataset:
+        assert selected_text(dataset) == ""

@@ -115,7 +115,11 @@ def test_images_in_slots_are_counted_once_a_variant(catalog: Catalog, ids: dict[
         )
 
     with catalog.reading() as connection:
-        assert count_captions(connection) == {("x", "ok"): 1, ("x", "error"): 1, ("y", "ok"): 1}
+        every = count_captions(connection, list_sources(connection))
+        newest = count_captions(connection, [again])
+
+    assert every == {("x", "ok"): 1, ("x", "error"): 1, ("y", "ok"): 1}
+    assert newest == {("x", "ok"): 1}
 
 
 def test_a_caption_of_no_image_or_no_source_is_refused(catalog: Catalog, ids: dict[str, int]) -> None:

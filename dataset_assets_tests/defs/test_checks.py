@@ -42,10 +42,8 @@ def test_a_sound_dataset_passes_every_check(built: Path, instance: dg.DagsterIns
         "images_usable", "counts_add_up", "shards_intact", "export_complete",
     }  # fmt: skip
     assert set(said) == {"images_usable", "counts_add_up", "caption_coverage", "shards_intact", "export_complete"}
-    assert (said["shards_intact"].metadata["samples"].value, said["counts_add_up"].metadata["counted"].value) == (
-        20,
-        20,
-    )
+    assert said["shards_intact"].metadata["samples"].value == 20
+    assert said["counts_add_up"].metadata["counted"].value == 20
 
 
 def test_a_damaged_tar_fails_its_check_and_stops_the_manifest(built: Path, instance: dg.DagsterInstance) -> None:

@@ -92,9 +92,9 @@ def test_a_killed_process_leaves_the_old_file_and_what_sweep_removes(tmp_path: P
     assert path.read_bytes() == b"old"
     assert [one for one in names(path.parent) if one.endswith(".tar")] == ["shard-000000.tar"]
     assert len(names(path.parent)) == 2
-    assert sweep(tmp_path) == 1
+    assert sweep([tmp_path]) == 1
     assert names(path.parent) == {"shard-000000.tar"}
-    assert sweep(tmp_path) == 0
+    assert sweep([tmp_path]) == 0
 
 
 def test_sweep_leaves_files_that_are_not_ours_alone(tmp_path: Path) -> None:
@@ -102,12 +102,12 @@ def test_sweep_leaves_files_that_are_not_ours_alone(tmp_path: Path) -> None:
     for name in kept:
         (tmp_path / name).write_bytes(b"mine")
 
-    assert sweep(tmp_path) == 0
+    assert sweep([tmp_path]) == 0
     assert names(tmp_path) == kept
 
 
 def test_sweep_of_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    assert sweep(tmp_path / "no") == 0
+    assert sweep([tmp_path / "no"]) == 0
 
 
 def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path: Path) -> None:
