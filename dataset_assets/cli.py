@@ -7,6 +7,7 @@ needs is imported when it runs: `--help` needs nothing.
 import io
 import json
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -56,7 +57,7 @@ def init(folder: Path, source: Path, name: str | None) -> None:
     from dataset_assets.template import write_template
 
     path = write_template(folder, source, name or folder.resolve().name)
-    click.echo(f"wrote {path}\nnext: dataset-assets build --config {path}")
+    click.echo(f"wrote {path}\nnext: dataset-assets build --config {shlex.quote(str(path))}")
 
 
 @main.command()

@@ -4,10 +4,12 @@ Every stage that leaves artifacts goes through here, so that the order that make
 the record of a file is dropped before the file is replaced and written after, and the record of the stage comes last.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from dataset_assets.catalog.state import (
     Piece,
@@ -23,6 +25,35 @@ from dataset_assets.catalog.state import (
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import Inputs, fingerprint, is_whole, judge_inputs, list_inputs
 from dataset_assets.storage.atomic import remove
+from dataset_assets.storage.lock import holding
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def holding_lock(partitions: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a stage run only while no other process changes the same.
+
+    `partitions` names the parameter that holds a partition's key, or several; without it the stage is the whole
+    dataset's. The stage's first parameter is the dataset. Raises StorageError after a long wait (storage/lock.py).
+    """
+
+    def wrap(stage: Callable[P, R]) -> Callable[P, R]:
+        parameters = signature(stage)
+
+        @wraps(stage)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            call = parameters.bind(*args, **kwargs)
+            if partitions:
+                given = call.arguments[partitions]
+                call.arguments[partitions] = given if isinstance(given, str) else list(given)
+            keys = call.arguments.get(partitions, ())
+            with holding(call.arguments["dataset"].layout.locks, [keys] if isinstance(keys, str) else keys):
+                return stage(*call.args, **call.kwargs)
+
+        return run
+
+    return wrap
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import dagster as dg
 import pytest
@@ -100,16 +104,18 @@ def test_the_first_build(first: tuple[Path, subprocess.CompletedProcess[str]]) -
     assert "│ p1216x832  │ 72×48 │     10 │      3 │" in done.stdout
     assert "│ caption_sidecar │          ok │     10 │" in done.stdout
     assert re.search(r"^20 of 20 images in 7 shards, 0\.\d MB, export id [0-9a-f]{16}$", done.stdout, re.MULTILINE)
-    assert f"export         {folder}/out/export\ncontact sheet  {folder}/out/contact_sheet.png\n" in done.stdout
-    assert (folder / "out" / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
-    assert (folder / "out" / "export" / "README.md").is_file()
+    layout = Layout(folder / "out")
+    assert f"export         {layout.export}\ncontact sheet  {layout.contact_sheet}\n" in done.stdout
+    assert layout.contact_sheet.read_bytes().startswith(b"\x89PNG")
+    assert layout.card.is_file()
     with dg.DagsterInstance.from_config(str(folder / "out" / ".dagster")) as instance:
         assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.SUCCESS] * 3
 
 
 def test_a_build_with_nothing_to_do_writes_nothing(folder: Path) -> None:
-    before = artifacts(folder / "out")
-    assert "contact_sheet.png" in before
+    layout = Layout(folder / "out")
+    before = artifacts(layout.root)
+    assert layout.contact_sheet.relative_to(layout.root).as_posix() in before
 
     result = build(folder, "--json")
 
@@ -119,9 +125,7 @@ def test_a_build_with_nothing_to_do_writes_nothing(folder: Path) -> None:
     manifest = json.loads((folder / "out" / "export" / "manifest.json").read_bytes())
     assert said["export_id"] == manifest["export_id"]
     assert said["counts"] == manifest["summary"]
-    assert (said["export"], said["contact_sheet"]) == (
-        str(folder / "out" / "export"), str(folder / "out" / "contact_sheet.png"),
-    )  # fmt: skip
+    assert (said["export"], said["contact_sheet"]) == (str(layout.export), str(layout.contact_sheet))
 
 
 def test_content_that_changed_in_silence_needs_a_checksum(folder: Path) -> None:
@@ -325,7 +329,7 @@ def heavy(folder: Path, count: int) -> Path:
 
 @pytest.mark.parametrize("limit", [100_000, 600_000], ids=["of Dagster's records", "of the crops"])
 def test_a_full_disk(tmp_path: Path, limit: int) -> None:
-    heavy(tmp_path, 8)
+    heavy(tmp_path, 5)
     write_settings(tmp_path, base=1024, quality=100)
 
     child = children.start(FULL, limit, "build", "--config", tmp_path / "dataset.toml")
@@ -334,14 +338,14 @@ def test_a_full_disk(tmp_path: Path, limit: int) -> None:
     line = refused(subprocess.CompletedProcess(child.args, child.returncode, printed, complaints))
     assert line.startswith((f"cannot keep Dagster's records in {tmp_path}", f"cannot write {tmp_path}/out/crops/"))
     assert not list((tmp_path / "out").rglob("*.writing"))
-    assert json.loads(build(tmp_path, "--json").stdout)["counts"]["images_exported"] == 8
+    assert json.loads(build(tmp_path, "--json").stdout)["counts"]["images_exported"] == 5
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """Photos that take a while, and the digests of the tars that a build makes of them when nobody disturbs it."""
     folder = tmp_path_factory.mktemp("reference")
-    root = heavy(folder, 90)
+    root = heavy(folder, 60)
     assert commands.run(folder, "build").returncode == 0
     return folder, tars(root)
 
@@ -350,7 +354,9 @@ def tars(root: Path) -> dict[str, str]:
     return {name: digest for name, (digest, _) in artifacts(root).items() if name.endswith(".tar")}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=str
+)
 def test_a_build_that_is_ended_is_taken_up_where_it_was(
     reference: tuple[Path, dict[str, str]], tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -412,3 +418,26 @@ def test_help_needs_nothing_and_names_every_command(tmp_path: Path) -> None:
     for command in ("init", "build", "status", "ui", "verify"):
         assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_ui_shows_the_runs_of_the_builds(folder: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = start(folder, "ui", "--port", port)
+    answers = []
+
+    def ask() -> bool:
+        query = urlencode({"query": "{ runsOrError { ... on Runs { results { status } } } }"})
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/graphql?{query}") as answer:
+            answers.append(json.load(answer)["data"]["runsOrError"]["results"])
+        return bool(answers)
+
+    wait_for(ask)
+    below = children_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+    assert answers[0] == [{"status": "SUCCESS"}] * 3
+    wait_for(lambda: not any(map(alive, below)))

@@ -20,7 +20,7 @@ from dataset_assets.errors import DropReason
 from dataset_assets.freshness import Stage, fingerprint
 from dataset_assets.records import Bucket, sample_key
 from dataset_assets.shards.plan import PlanChanges, list_plans, write_plans
-from dataset_assets.work import Outcome, begin
+from dataset_assets.work import Outcome, begin, holding_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Assignment:
     plans: PlanChanges
 
 
+@holding_lock()
 def assign_buckets(dataset: Dataset, *, force: bool = False) -> Assignment:
     """Seat every usable image and write the plans that changed.
 

@@ -23,7 +23,7 @@ from dataset_assets.settings import CaptionSettings, VariantSettings
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan
 from dataset_assets.sources.base import split_sidecars
-from dataset_assets.work import Outcome, begin
+from dataset_assets.work import Outcome, begin, holding_lock
 
 _LARGEST = 1 << 20  # bytes: a longer file is no caption
 _BACKEND = "sidecar"
@@ -58,6 +58,7 @@ def live_sources(connection: Connection, captions: CaptionSettings) -> tuple[Cap
     return tuple(one for one in sources if one.backend != _BACKEND or (one.variant, one.model) in read)
 
 
+@holding_lock("key")
 def read_captions(
     dataset: Dataset, variant: VariantSettings, key: str, *, force: bool = False, progress: Progress | None = None
 ) -> Outcome:

@@ -15,7 +15,7 @@ from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan
 from dataset_assets.shards.sample import NO_CAPTION
 from dataset_assets.storage.parquet import write_table
-from dataset_assets.work import Outcome, begin
+from dataset_assets.work import Outcome, begin, holding_lock
 
 # One row a slot of the plan; where nothing was found, NO_CAPTION and an empty text.
 SELECTION_SCHEMA = pa.schema(
@@ -58,6 +58,7 @@ def choose_captions(captions: pd.DataFrame, slots: Sequence[int], ranks: Mapping
     return chosen
 
 
+@holding_lock("key")
 def select_captions(dataset: Dataset, key: str, *, force: bool = False) -> Outcome:
     """Return what became of one partition's selection, after making it if it is not fresh.
 

@@ -24,9 +24,10 @@ from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan, split_shards
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.parquet import writing_table
-from dataset_assets.work import Outcome, Work, begin
+from dataset_assets.work import Outcome, Work, begin, holding_lock
 
 
+@holding_lock("partitions")
 def make_crops(
     dataset: Dataset, partitions: Iterable[str], *, force: bool = False, progress: Progress | None = None
 ) -> dict[str, Outcome]:

@@ -26,8 +26,10 @@ from dataset_assets.shards.check import Promise
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.verify import Report, check_files, list_files, verify_shards
 from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST
+from dataset_assets.work import holding_lock
 
 
+@holding_lock("partitions")
 def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Progress | None = None) -> Report:
     """Read the tars of these partitions and return what is wrong with them.
 

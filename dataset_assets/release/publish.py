@@ -22,11 +22,12 @@ from dataset_assets.release.manifest import (
 )
 from dataset_assets.shards.partition import Partition
 from dataset_assets.storage.atomic import remove, write_bytes
-from dataset_assets.work import Outcome, begin
+from dataset_assets.work import Outcome, begin, holding_lock
 
 _NAMED = 3  # stale partitions that a message names
 
 
+@holding_lock()
 def write_manifest(dataset: Dataset, *, force: bool = False) -> Outcome:
     """Return what became of the manifest, after writing it if it is not fresh.
 
@@ -71,6 +72,7 @@ def write_manifest(dataset: Dataset, *, force: bool = False) -> Outcome:
     )
 
 
+@holding_lock()
 def write_card(dataset: Dataset, *, force: bool = False) -> Outcome:
     """Return what became of the dataset card, after writing it if it is not fresh.
 

@@ -30,7 +30,7 @@ from dataset_assets.settings import Settings
 from dataset_assets.shards.partition import Partition, slots_per_partition
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.parquet import read_table, write_table
-from dataset_assets.work import Outcome
+from dataset_assets.work import Outcome, holding_lock
 
 # SEATED_SCHEMA's columns and the target size of the bucket, pixels.
 PLAN_SCHEMA = pa.schema([*SEATED_SCHEMA, ("target_w", pa.int32()), ("target_h", pa.int32())])
@@ -83,6 +83,7 @@ def list_plans(dataset: Dataset) -> dict[str, str]:
     return {key: state.output for (stage, key), state in sorted(states.items()) if stage == Stage.SHARD_PLANS}
 
 
+@holding_lock("key")
 def write_plan(dataset: Dataset, key: str, *, force: bool = False) -> Outcome:
     """Return the plan's state, after writing it again from the catalog if its file is not there as it was written.
 

@@ -21,9 +21,10 @@ from dataset_assets.shards.tar import TarWriter
 from dataset_assets.storage.atomic import remove, writing
 from dataset_assets.storage.layout import shard_path
 from dataset_assets.storage.parquet import read_table
-from dataset_assets.work import Outcome, Work, begin
+from dataset_assets.work import Outcome, Work, begin, holding_lock
 
 
+@holding_lock("key")
 def write_shards(dataset: Dataset, key: str, *, force: bool = False, progress: Progress | None = None) -> Outcome:
     """Return what became of one partition's tars, after writing those whose samples changed.
 

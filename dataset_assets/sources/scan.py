@@ -25,7 +25,7 @@ from dataset_assets.progress import Progress, Silence
 from dataset_assets.records import Header
 from dataset_assets.sources.base import Listed, Source
 from dataset_assets.sources.compare import Look, compare, find_removed, make_frame
-from dataset_assets.work import Outcome
+from dataset_assets.work import Outcome, holding_lock
 
 _ALONE = 200  # so few headers are read faster than processes start
 _CHUNK = 64  # files a worker is handed at once
@@ -39,6 +39,7 @@ _LISTED = ["id", "source", "uri", "image_id", "size", "version", "revision", "ch
 Found = Header | tuple[DropReason, str]
 
 
+@holding_lock()
 def scan_sources(
     dataset: Dataset,
     *,

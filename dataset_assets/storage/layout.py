@@ -33,6 +33,11 @@ class Layout:
         """The file that a build holds locked."""
         return self.root / ".build.lock"
 
+    @property
+    def locks(self) -> Path:
+        """The folder of the files that stages hold locked while they run."""
+        return self.root / ".locks"
+
     def plan(self, partition: str) -> Path:
         """The rows of one partition."""
         return self.root / "plans" / f"{partition}.parquet"

@@ -1,29 +1,85 @@
-"""One build of a dataset at a time. The operating system frees the lock of a process that is killed."""
+"""Who may work on a dataset at a time. The operating system frees the locks of a process that is killed.
+
+Two builds exclude each other for as long as they last (`locked`). Stages exclude each other only while they run
+(`holding`): those of the whole dataset all others, those of one partition the same partition's.
+"""
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 from dataset_assets.errors import StorageError
+
+WAIT_SECONDS = 600.0  # for a stage of another process: a large one takes minutes, one that hangs is not waited for
+
+_POLL_SECONDS = 0.2
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path`. Raises StorageError, naming the process, when another one holds it."""
+    """Hold the build lock at `path`. Raises StorageError, naming the process, when another one holds it."""
+    with _open(path) as file:
+        if not _take(file, fcntl.LOCK_EX):
+            holder = _holder(file)
+            raise StorageError(f"process {holder} is building this dataset: wait until it ends, or end it")
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the build lock at `path`."""
+    if not path.exists():
+        return False
+    with _open(path) as file:
+        return not _take(file, fcntl.LOCK_SH)
+
+
+@contextmanager
+def holding(folder: Path, partitions: Iterable[str] = (), *, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
+    """Hold the dataset's lock in `folder`: with partitions shared, and theirs alone; without, all of it alone.
+
+    Raises StorageError, naming the process, when others hold it for longer than `wait_seconds`.
+    """
+    keys = sorted(partitions)  # in one order, so that two processes never wait for each other
+    end = time.monotonic() + wait_seconds
+    with ExitStack() as stack:
+        wanted = [("dataset", fcntl.LOCK_SH if keys else fcntl.LOCK_EX), *((key, fcntl.LOCK_EX) for key in keys)]
+        for name, mode in wanted:
+            file = stack.enter_context(_open(folder / f"{name}.lock", make_folder=True))
+            while not _take(file, mode):
+                if time.monotonic() > end:
+                    raise StorageError(f"process {_holder(file)} is working on {name}: try again when it has ended")
+                time.sleep(_POLL_SECONDS)
+        yield
+
+
+@contextmanager
+def _open(path: Path, *, make_folder: bool = False) -> Iterator[IO[str]]:
     try:
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
     except OSError as error:
         raise StorageError(f"cannot open {path}: {error.strerror}") from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "(just started)"
-            raise StorageError(f"process {holder} is building this dataset: wait until it ends, or end it") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+        yield file
+
+
+def _take(file: IO[str], mode: int) -> bool:
+    """Take a lock if that can be done at once, and write into the file whose it is."""
+    try:
+        fcntl.flock(file, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return True
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip() or "(just started)"
