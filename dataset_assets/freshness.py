@@ -65,6 +65,9 @@ class Verdict:
         return self.state == "fresh"
 
 
+FRESH = Verdict("fresh")
+
+
 def fingerprint(*parts: Any) -> str:
     """Return the sha256, in hex, of parts that JSON can hold."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
@@ -216,7 +219,7 @@ def judge_inputs(settings: Settings, states: States, stage: str, partition: str 
         return Verdict("stale", f"changed: {', '.join(changed)}")
     if retry := state.report.get("retry", 0):
         return Verdict("stale", f"{retry} files could not be read last time", retry=True)
-    return Verdict("fresh")
+    return FRESH
 
 
 def is_whole(layout: Layout, piece: Piece) -> bool:

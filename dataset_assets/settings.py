@@ -188,6 +188,15 @@ class WorkSettings(_Model):
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
 
 
+class AutomationSettings(_Model):
+    """What happens by itself while Dagster's daemon runs."""
+
+    watch: bool = True
+    interval_seconds: Annotated[int, Field(ge=5, le=86_400)] = 30
+    settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5
+    nightly: Annotated[str, Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = "03:00"
+
+
 class Settings(_Model):
     """Everything dataset.toml says. Relative paths are resolved against the folder the file is in."""
 
@@ -198,6 +207,7 @@ class Settings(_Model):
     shards: ShardSettings = ShardSettings()
     captions: CaptionSettings = CaptionSettings()
     work: WorkSettings = WorkSettings()
+    automation: AutomationSettings = AutomationSettings()
     folder: Annotated[Path, Field(exclude=True)] = Path()
 
     @model_validator(mode="after")

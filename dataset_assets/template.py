@@ -60,6 +60,12 @@ backend = "sidecar"                   # photo.txt, or else photo.caption, beside
 # extension = "txt"                   # only this one of txt, caption, json
 # field = "title"                     # the value of this key in photo.json
 
+[automation]                          # while `dataset-assets ui`, or Dagster's daemon, runs
+watch = true                          # new, changed and removed images go into the export by themselves
+interval_seconds = 30                 # between two looks at the sources
+settle_seconds = 5                    # a file that changed in these last seconds is still being written, and waits
+nightly = "03:00"                     # when contents are compared, UTC; "" for never
+
 [work]
 workers = 0                           # processes that work on images; 0: one a core
 """

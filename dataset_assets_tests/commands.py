@@ -13,7 +13,7 @@ import dataset_assets
 _ROOT = Path(dataset_assets.__file__).parents[1]
 _POWERS = "-dac_override,-dac_read_search,-fowner"  # by which root passes over file permissions
 _PATIENCE = 120  # seconds
-_UNSTABLE = ("dataset.sqlite", ".build.lock", ".dagster")  # what each build writes to
+_UNSTABLE = ("dataset.sqlite", ".")  # what each build writes to: the catalog, locks and Dagster's records
 
 SETTINGS = """\
 [dataset]

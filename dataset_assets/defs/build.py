@@ -7,7 +7,6 @@ manifest and card are written when everything is there.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import dagster as dg
@@ -15,10 +14,11 @@ from sqlalchemy.exc import DBAPIError
 
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset, open_dataset
+from dataset_assets.defs.chunks import Chunk, split_stale
 from dataset_assets.defs.graph import build_definitions
-from dataset_assets.defs.partitions import PARTITIONS_PER_RUN, list_partitions
+from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.errors import DatasetError, StorageError
-from dataset_assets.freshness import Stage, Verdict, upstream
+from dataset_assets.freshness import Stage, Verdict
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.status import judge_all
@@ -45,11 +45,11 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False,
         runner.run([Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS], config=config)
         verdicts = judge_all(dataset)
         images = _count_stale_images(dataset, verdicts)
-        for keys, stages in _split(settings, list_partitions(instance), verdicts):
-            for key in keys:
+        for chunk in list(split_stale(settings, list_partitions(instance), verdicts)):
+            for key in chunk.keys:
                 images.pop(key, None)
             progress.expect(Stage.RESIZED_CROPS, sum(images.values()))
-            runner.run(stages, keys=keys)
+            runner.run(chunk.stages, chunk=chunk)
         last = (Stage.MANIFEST, Stage.DATASET_CARD)
         if any(not verdict.fresh for (stage, _), verdict in judge_all(dataset).items() if stage in last):
             runner.run(last)
@@ -79,20 +79,17 @@ class _Runner:
     instance: dg.DagsterInstance
     progress: Progress
 
-    def run(self, stages: Sequence[str], *, keys: Sequence[str] = (), config: dict[str, Any] | None = None) -> None:
-        """Materialize the assets of these stages, for these neighbouring partitions where they have any.
+    def run(self, stages: Sequence[str], *, chunk: Chunk | None = None, config: dict[str, Any] | None = None) -> None:
+        """Materialize the assets of these stages, for the partitions of `chunk` where they have any.
 
         Raises DatasetError with what went wrong, a line each.
         """
         job = build_definitions(self.settings, progress=self.progress).resolve_implicit_global_asset_job_def()
-        tags = {}
-        if len(keys) > 1:
-            tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
         result = job.execute_in_process(
             instance=self.instance,
             asset_selection=[dg.AssetKey(stage.split("/")) for stage in stages],
-            partition_key=keys[0] if len(keys) == 1 else None,
-            tags=tags,
+            partition_key=chunk.partition_key if chunk else None,
+            tags=chunk.tags if chunk else {},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
             raise_on_error=False,
         )
@@ -147,25 +144,3 @@ def _count_stale_images(dataset: Dataset, verdicts: Verdicts) -> dict[str, int]:
         for (stage, key), verdict in verdicts.items()
         if stage == Stage.RESIZED_CROPS and not verdict.fresh
     }
-
-
-def _split(settings: Settings, order: Sequence[str], verdicts: Verdicts) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield the partitions that need work, neighbours in Dagster's order together, with the stages to materialize.
-
-    What is below a stage is run with it even where it is fresh still: files tried again may turn out otherwise.
-    A run takes a range of partitions, so those between two that need work would be run, too.
-    """
-    stale: dict[str, set[str]] = {}
-    for (stage, key), verdict in verdicts.items():
-        if key and not (verdict.fresh and stale.get(key, set()).isdisjoint(upstream(settings, stage))):
-            stale.setdefault(key, set()).add(Stage.SHARDS if stage == Stage.SHARDS_INTACT else stage)
-    keys = [key for key in order if key in stale]
-    places = {key: place for place, key in enumerate(order)}
-    chunks: list[list[str]] = [[key] for key in keys[:1]]
-    for before, key in pairwise(keys):
-        if places[key] == places[before] + 1 and len(chunks[-1]) < PARTITIONS_PER_RUN:
-            chunks[-1].append(key)
-        else:
-            chunks.append([key])
-    for chunk in chunks:
-        yield chunk, sorted(set().union(*(stale[key] for key in chunk)))

@@ -8,6 +8,7 @@ class ScanConfig(dg.Config):
 
     checksum: bool = False  # read every file and compare content, not only size and time
     force: bool = False  # open every header again
+    settle_seconds: float = 0  # leave what changed in these last seconds for the next scan
     allow_empty: bool = False  # take it that a source that had images has none any more
 
 

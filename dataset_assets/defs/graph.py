@@ -1,4 +1,4 @@
-"""The asset graph, assembled: every asset, check, job and resource of a dataset in one place."""
+"""The asset graph, assembled: every asset, check, job, sensor and resource of a dataset in one place."""
 
 import warnings
 from typing import Any
@@ -12,6 +12,7 @@ from dataset_assets.defs.images import make_resized_crops
 from dataset_assets.defs.jobs import JOBS
 from dataset_assets.defs.release import make_dataset_card, make_manifest
 from dataset_assets.defs.resources import log_progress, make_dataset_resource
+from dataset_assets.defs.sensors import make_nightly, make_sensor
 from dataset_assets.defs.shards import make_shard_plans, make_shards
 from dataset_assets.defs.sources import make_raw_images
 from dataset_assets.settings import Settings
@@ -36,6 +37,8 @@ def build_definitions(settings: Settings, **resources: Any) -> dg.Definitions:
         assets=assets,
         asset_checks=CHECKS,
         jobs=JOBS,
+        sensors=[make_sensor(settings)],
+        schedules=[schedule for schedule in [make_nightly(settings)] if schedule],
         resources={"dataset": make_dataset_resource(settings), "progress": log_progress, **resources},
         # A step uses all cores by itself; a process for each would only add its start.
         executor=dg.in_process_executor,

@@ -17,6 +17,7 @@ class Listed:
     image_id: str  # SPEC 1.4
     size: int  # bytes
     version: str  # differs when the file differs, as far as a listing can tell
+    modified: float = 0  # when it or a file beside it changed last, unix seconds; 0 where that is not known
     sidecars: str = ""  # the files beside it and their versions, see `split_sidecars`
     fault: tuple[DropReason, str] | None = None  # why it cannot be used, where the listing shows that already
 

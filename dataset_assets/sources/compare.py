@@ -19,6 +19,7 @@ _LISTED = {
     "image_id": "str",
     "size": "int64",
     "version": "str",
+    "modified": "float64",
     "sidecars": "str",
     "checksum": "str",
     "reason": "str",
@@ -46,7 +47,7 @@ def make_frame(listed: Iterable[tuple[str, Listed]]) -> pd.DataFrame:
     An id that was listed before gets DUPLICATE_ID. Raises SourceError when two sources offer the same id.
     """
     rows = [
-        (source, one.uri, one.image_id, one.size, one.version, one.sidecars, "", *(one.fault or ("", "")))
+        (source, one.uri, one.image_id, one.size, one.version, one.modified, one.sidecars, "", *(one.fault or ("", "")))
         for source, one in listed
     ]
     frame = pd.DataFrame.from_records(rows, columns=list(_LISTED)).astype(_LISTED)
@@ -58,6 +59,22 @@ def make_frame(listed: Iterable[tuple[str, Listed]]) -> pd.DataFrame:
     frame.loc[repeated.index, "reason"] = DropReason.DUPLICATE_ID.value
     frame.loc[repeated.index, "detail"] = [f"the same id as {uri}" for uri in first["uri"]]
     return frame
+
+
+def hold_back(listed: pd.DataFrame, known: pd.DataFrame, *, since: float, until: float) -> pd.DataFrame:
+    """Return the listing without what changed between two times, unix seconds: it may still be being written.
+
+    An image that is known stays as it is known, one that is new is left out.
+    """
+    young = (listed["modified"] > since) & (listed["modified"] <= until)
+    if not young.any():
+        return listed
+    old = known.loc[~known["removed"], [*_KEY, "version", "sidecars"]]
+    before = listed[_KEY].merge(old, on=_KEY, how="left").set_index(listed.index)
+    held = listed.copy()
+    for name in ("version", "sidecars"):
+        held[name] = held[name].mask(young, before[name])
+    return held[~young | before["version"].notna()]
 
 
 def compare(listed: pd.DataFrame, known: pd.DataFrame, *, max_pixels: int, look_again: Look) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from dataset_assets.errors import DropReason, SampleError, SourceError
@@ -62,7 +62,7 @@ class FolderSource:
             yield from self._offer(folder, files, ignored)
 
     def _offer(self, folder: str, files: list[os.DirEntry[str]], ignored: Counter[str]) -> Iterator[Listed]:
-        sidecars: dict[str, dict[str, str]] = {}
+        sidecars: dict[str, dict[str, _State]] = {}
         images = []
         for entry in files:
             stem, extension = _split_name(entry.name)
@@ -70,17 +70,18 @@ class FolderSource:
                 images.append((stem, entry))
             elif extension.lower() not in SIDECAR_EXTENSIONS:
                 ignored[_shown(extension).lower()] += 1
-            elif version := _version_of(entry)[1]:  # else there is nothing to read
-                sidecars.setdefault(stem, {})[extension] = version
+            elif not (state := _look(entry)).fault:  # else there is nothing to read
+                sidecars.setdefault(stem, {})[extension] = state
         for stem, entry in images:
-            size, version, fault = _version_of(entry)
+            state, beside = _look(entry), sidecars.get(stem, {})
             yield Listed(
                 uri=encode_uri(folder + entry.name),
                 image_id=make_image_id(self.prefix + folder + entry.name),
-                size=size,
-                version=version,
-                sidecars=join_sidecars(sidecars.get(stem, {})),
-                fault=fault,
+                size=state.size,
+                version=state.version,
+                modified=max(one.modified for one in (state, *beside.values())),
+                sidecars=join_sidecars({extension: one.version for extension, one in beside.items()}),
+                fault=state.fault,
             )
 
     def open(self, uri: str) -> BinaryIO:
@@ -147,16 +148,24 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _version_of(entry: os.DirEntry[str]) -> tuple[int, str, tuple[DropReason, str] | None]:
-    """Return size, version and what is wrong with a file that the folder lists."""
+class _State(NamedTuple):
+    """What the folder says of a file, without opening it."""
+
+    size: int = 0
+    version: str = ""
+    modified: float = 0
+    fault: tuple[DropReason, str] | None = None
+
+
+def _look(entry: os.DirEntry[str]) -> _State:
     try:
         status = entry.stat()
     except OSError as error:
         # A link that leads nowhere, or in a circle.
-        return 0, "", (DropReason.UNREADABLE, error.strerror or str(error))
+        return _State(fault=(DropReason.UNREADABLE, error.strerror or str(error)))
     if not stat.S_ISREG(status.st_mode):
-        return 0, "", (DropReason.UNREADABLE, "not a regular file")  # opening a pipe would wait for ever
-    return status.st_size, _version(status), None
+        return _State(fault=(DropReason.UNREADABLE, "not a regular file"))  # opening a pipe would wait for ever
+    return _State(status.st_size, _version(status), status.st_mtime)
 
 
 def _version(status: os.stat_result) -> str:

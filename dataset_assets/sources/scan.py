@@ -1,5 +1,6 @@
 """Brings the index of images up to date with the sources: lists everything, opens only what is new or changed."""
 
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 
 from dataset_assets.catalog.database import BATCH
 from dataset_assets.catalog.images import count_images, insert_images, known_images, update_images
-from dataset_assets.catalog.state import StageState, load_states, put_state, void_state
+from dataset_assets.catalog.state import StageState, States, load_states, put_state, void_state
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, SampleError, SourceError
 from dataset_assets.freshness import Stage, fingerprint, judge_inputs, list_inputs
@@ -24,12 +25,13 @@ from dataset_assets.images.worker import end_with_parent
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.records import Header
 from dataset_assets.sources.base import Listed, Source
-from dataset_assets.sources.compare import Look, compare, find_removed, make_frame
+from dataset_assets.sources.compare import Look, compare, find_removed, hold_back, make_frame
 from dataset_assets.work import Outcome, holding_lock
 
 _ALONE = 200  # so few headers are read faster than processes start
 _CHUNK = 64  # files a worker is handed at once
 _HASH_CHUNK = 1 << 20  # bytes
+_AHEAD_SECONDS = 60  # that clocks differ: a file of the far future does not change any more
 _NAMED = 50  # extensions of files that are no images
 _OTHERS = "(others)"
 
@@ -46,31 +48,62 @@ def scan_sources(
     checksum: bool = False,
     force: bool = False,
     allow_empty: bool = False,
+    settle_seconds: float = 0,
     progress: Progress | None = None,
 ) -> Outcome:
     """Return what the sources hold now, after bringing the index up to date with it.
 
-    `checksum` reads every file and compares content, not only size and time; `force` opens every file's header again.
-    Raises SourceError when a source cannot be listed, and unless `allow_empty` when one that had images has none: then
-    nothing is changed.
+    `checksum` reads every file and compares content, not only size and time; `force` opens every file's header again;
+    what changed in the last `settle_seconds` is left for the next scan. Raises SourceError when a source cannot be
+    listed, and unless `allow_empty` when one that had images has none: then nothing is changed.
     """
     progress = progress or Silence()
     ignored: Counter[str] = Counter()
-    listed = make_frame(_list(dataset, ignored, progress))
+    listed, known = _look(dataset, ignored, settle_seconds, progress)
     if checksum:
         _fill_checksums(dataset, listed, progress)
-    with dataset.catalog.reading() as connection:
-        known = known_images(connection).to_pandas()
-        states = load_states(connection, [""])
     if not allow_empty:
         _refuse_empty(dataset, listed, known)
-    before = states.get((Stage.RAW_IMAGES, ""))
+    with dataset.catalog.reading() as connection:
+        states = load_states(connection, [""])
     fresh = judge_inputs(dataset.settings, states, Stage.RAW_IMAGES).fresh
     look_again: Look = "all" if force else "changed" if fresh else "unusable"
     changes = compare(listed, known, max_pixels=dataset.settings.images.max_pixels, look_again=look_again)
     removed = find_removed(listed, known)
     written = _write(dataset, changes, removed, progress)
-    changed = bool(removed) or written.total() > 0
+    return _record(dataset, states, written + Counter(removed=len(removed)), ignored)
+
+
+def find_changes(dataset: Dataset, *, settle_seconds: float = 0) -> str:
+    """Return a digest of what a scan would find changed in the listings, "" for nothing. Opens and writes nothing.
+
+    Raises SourceError as `scan_sources` does.
+    """
+    listed, known = _look(dataset, Counter(), settle_seconds, Silence())
+    _refuse_empty(dataset, listed, known)
+    changes = compare(listed, known, max_pixels=dataset.settings.images.max_pixels, look_again="changed")
+    differing = changes.loc[changes["differs"], ["source", "uri", "version", "sidecars"]].to_numpy().tolist()
+    removed = find_removed(listed, known)
+    return fingerprint(differing, removed) if differing or removed else ""
+
+
+def _look(
+    dataset: Dataset, ignored: Counter[str], settle_seconds: float, progress: Progress
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what the sources list, less what is not settled, and what the index knows."""
+    now = time.time()
+    listed = make_frame(_list(dataset, ignored, progress))
+    with dataset.catalog.reading() as connection:
+        known = known_images(connection).to_pandas()
+    if settle_seconds:
+        listed = hold_back(listed, known, since=now - settle_seconds, until=now + _AHEAD_SECONDS)
+    return listed, known
+
+
+def _record(dataset: Dataset, states: States, written: Counter[str], ignored: Counter[str]) -> Outcome:
+    """Record the scan; `written` counts what was added, updated and removed."""
+    before = states.get((Stage.RAW_IMAGES, ""))
+    unchanged = before is not None and not before.interrupted and not written.total()
     inputs = list_inputs(dataset.settings, states, Stage.RAW_IMAGES)
     with dataset.catalog.writing() as connection:
         counts = count_images(connection)
@@ -78,20 +111,18 @@ def scan_sources(
             stage=Stage.RAW_IMAGES,
             fingerprint=fingerprint(inputs),
             # A token, not a digest: it says that the index is another one, at no cost for the rows that are the same.
-            output=before.output if before and not before.interrupted and not changed else uuid.uuid4().hex,
+            output=before.output if before and unchanged else uuid.uuid4().hex,
             report={
                 "inputs": inputs,
                 "seen": sum(counts.values()),
                 "usable": counts.get("", 0),
                 "drops": {reason: count for reason, count in counts.items() if reason},
-                "added": written["added"],
-                "updated": written["updated"],
-                "removed": len(removed),
+                **{name: written[name] for name in ("added", "updated", "removed")},
                 "ignored": _summarize(ignored),
             },
         )
         put_state(connection, state)
-    return Outcome(state, reused=not changed)
+    return Outcome(state, reused=not written.total())
 
 
 def _refuse_empty(dataset: Dataset, listed: pd.DataFrame, known: pd.DataFrame) -> None:

@@ -12,6 +12,13 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+# A run uses every core by itself.
+concurrency:
+  runs:
+    max_concurrent_runs: 1
+# A run whose process died is marked as failed, so that what waits for it goes on.
+run_monitoring:
+  enabled: true
 """
 
 

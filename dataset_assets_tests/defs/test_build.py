@@ -5,7 +5,8 @@ import dagster as dg
 import pytest
 
 from dataset_assets.dataset import open_dataset
-from dataset_assets.defs.build import _split, open_instance, run_build
+from dataset_assets.defs.build import open_instance, run_build
+from dataset_assets.defs.chunks import split_stale
 from dataset_assets.defs.partitions import PARTITIONS_PER_RUN, list_partitions
 from dataset_assets.errors import DatasetError
 from dataset_assets.freshness import Stage, Verdict
@@ -235,10 +236,10 @@ def verdicts_of(keys: list[str], stages: list[str], stale: set[tuple[str, str]])
 def test_a_stage_is_run_with_what_is_below_it(stage: str, run: set[str]) -> None:
     verdicts = verdicts_of(["a", "b"], [*PARTITIONED, Stage.SHARDS_INTACT], {(stage, "b")})
 
-    ((keys, stages),) = _split(settings_in(Path("/nowhere")), ["a", "b"], verdicts)
+    (chunk,) = split_stale(settings_in(Path("/nowhere")), ["a", "b"], verdicts)
 
-    assert keys == ["b"]
-    assert set(stages) == run
+    assert chunk.keys == ("b",)
+    assert set(chunk.stages) == run
 
 
 def test_neighbours_run_together_but_not_too_many() -> None:
@@ -246,7 +247,7 @@ def test_neighbours_run_together_but_not_too_many() -> None:
     wanted = [key for key in keys if key not in ("003", "040")]
     verdicts = verdicts_of(keys, list(PARTITIONED), {(Stage.SHARDS, key) for key in wanted})
 
-    chunks = [chunk for chunk, _ in _split(settings_in(Path("/nowhere")), keys, verdicts)]
+    chunks = [list(chunk.keys) for chunk in split_stale(settings_in(Path("/nowhere")), keys, verdicts)]
 
     assert [key for chunk in chunks for key in chunk] == wanted
     assert max(map(len, chunks)) == PARTITIONS_PER_RUN
@@ -255,4 +256,4 @@ def test_neighbours_run_together_but_not_too_many() -> None:
 
 
 def test_nothing_stale_no_run() -> None:
-    assert list(_split(settings_in(Path("/nowhere")), ["a"], verdicts_of(["a"], list(PARTITIONED), set()))) == []
+    assert list(split_stale(settings_in(Path("/nowhere")), ["a"], verdicts_of(["a"], list(PARTITIONED), set()))) == []

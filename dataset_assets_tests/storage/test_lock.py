@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 from dataset_assets.errors import StorageError
-from dataset_assets.storage.lock import locked
+from dataset_assets.storage.lock import holding, is_locked, locked
 from dataset_assets_tests import children
 
 HOLD = """
 import sys
 from pathlib import Path
-from dataset_assets.storage.lock import locked
+from dataset_assets.storage.lock import holding, is_locked, locked
 
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
@@ -64,6 +64,51 @@ def test_a_refused_holder_does_not_touch_the_name_of_the_other(tmp_path: Path) -
 
 
 def test_a_lock_where_nothing_can_be_written(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"cannot open .*/nowhere/lock: No such file or directory"), \
-            locked(tmp_path / "nowhere" / "lock"):  # fmt: skip
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StorageError, match=r"cannot open .*/file/lock: "), locked(tmp_path / "file" / "lock"):
         pass
+
+
+def test_one_can_look_whether_a_build_runs(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+
+    assert not is_locked(path)
+    assert not path.exists()
+    with locked(path):
+        assert is_locked(path)
+    assert not is_locked(path)
+
+
+@pytest.mark.parametrize(("mine", "other"), [(["a", "b"], ["c"]), (["a"], ["b"])])
+def test_stages_of_other_partitions_run_side_by_side(tmp_path: Path, mine: list[str], other: list[str]) -> None:
+    with holding(tmp_path, mine), holding(tmp_path, other, wait_seconds=0):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "name"),
+    [(["a", "b"], ["b", "c"], "b"), ([], ["a"], "dataset"), (["a"], [], "dataset"), ([], [], "dataset")],
+)
+def test_stages_that_touch_the_same_exclude_each_other(
+    tmp_path: Path, mine: list[str], other: list[str], name: str
+) -> None:
+    with (
+        holding(tmp_path, mine),
+        pytest.raises(StorageError, match=f"is working on {name}: try again"),
+        holding(tmp_path, other, wait_seconds=0),
+    ):
+        pass
+
+    with holding(tmp_path, other, wait_seconds=0):
+        pass
+
+
+def test_a_stage_waits_until_the_other_has_ended(tmp_path: Path) -> None:
+    child = children.start(HOLD, tmp_path / "a.lock")
+    assert child.stdout is not None
+    child.stdout.readline()
+    child.send_signal(signal.SIGKILL)
+
+    with holding(tmp_path, ["a"], wait_seconds=60):
+        child.communicate(timeout=60)

@@ -1,0 +1,145 @@
+"""What keeps the dataset up to date by itself while Dagster's daemon runs: a sensor on its state, and a nightly scan.
+
+The sensor asks freshness.py what is stale, as `build` and `status` do, and requests one step at a time: the index,
+then the partitions, then the release. So it goes on after anything that was interrupted, whoever started it.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from dataset_assets.catalog.state import load_states
+from dataset_assets.dataset import Dataset
+from dataset_assets.defs.chunks import split_stale
+from dataset_assets.defs.jobs import INDEX, JOBS, PARTITIONS, RELEASE
+from dataset_assets.defs.partitions import list_partitions
+from dataset_assets.errors import DatasetError
+from dataset_assets.freshness import FRESH, Stage, fingerprint, fingerprint_settings, list_inputs
+from dataset_assets.settings import Settings
+from dataset_assets.sources.scan import find_changes
+from dataset_assets.status import judge_all
+from dataset_assets.storage.lock import is_locked
+
+REQUEST_TAG = "dataset_assets/request"  # a digest of what made the sensor ask for a run
+
+_AGAIN_SECONDS = 600.0  # after a run for the same reason: it failed, or something here keeps it stale
+_UNDER_WAY = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+
+
+def make_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Return the sensor that keeps the dataset up to date."""
+    watch = settings.automation.watch
+
+    @dg.sensor(
+        jobs=JOBS,
+        minimum_interval_seconds=settings.automation.interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING if watch else dg.DefaultSensorStatus.STOPPED,
+        description=(
+            "Looks at the sources and at what is stale, and asks for the next step that is needed: index, partitions, "
+            "release. Files that are still being written wait for a later tick."
+        ),
+    )
+    def keep_up_to_date(
+        context: dg.SensorEvaluationContext, dataset: dg.ResourceParam[Dataset]
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        instance = context.instance
+        if busy := _find_busy(instance):
+            yield dg.SkipReason(f"run {busy.run_id} of {busy.job_name} is under way")
+        elif is_locked(dataset.layout.lock):
+            yield dg.SkipReason("`dataset-assets build` is at work")
+        else:
+            yield from _ask(dataset, instance)
+
+    return keep_up_to_date
+
+
+def make_nightly(settings: Settings) -> dg.ScheduleDefinition | None:
+    """Return the schedule of the scan that compares contents, None where there is none."""
+    if not settings.automation.nightly:
+        return None
+    hour, minute = settings.automation.nightly.split(":")
+    config = {"checksum": True, "settle_seconds": settings.automation.settle_seconds}
+    return dg.ScheduleDefinition(
+        name="nightly_checksums",
+        job=INDEX,
+        cron_schedule=f"{int(minute)} {int(hour)} * * *",
+        run_config=_scan(config),
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Reads every source file and compares content: finds what changed under the same size and time.",
+    )
+
+
+def _ask(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Yield the runs of the next step that is needed, or why none is."""
+    try:
+        requests = list(_list_requests(dataset, instance))
+    except DatasetError as error:
+        yield dg.SkipReason(str(error))
+        return
+    due = [request for request in requests if not _was_tried(instance, request)]
+    yield from due
+    if not due:
+        minutes = _AGAIN_SECONDS / 60
+        yield dg.SkipReason(f"tried less than {minutes:g} minutes ago" if requests else "everything is fresh")
+
+
+def _list_requests(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
+    settings = dataset.settings
+    with dataset.catalog.reading() as connection:
+        states = load_states(connection)
+    # What cannot be read stays stale, and is tried again by the nightly scan's build and by a person's.
+    verdicts = {key: FRESH if verdict.retry else verdict for key, verdict in judge_all(dataset).items()}
+    changes = find_changes(dataset, settle_seconds=settings.automation.settle_seconds)
+    indexed = all(verdicts[stage, ""].fresh for stage in (Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS))
+    if changes or not indexed:
+        scan = {"settle_seconds": settings.automation.settle_seconds}
+        yield _request(
+            INDEX.name, [changes, fingerprint_settings(settings, Stage.BUCKET_ASSIGNMENTS)], run_config=_scan(scan)
+        )
+        return
+    chunks = list(split_stale(settings, list_partitions(instance), verdicts))
+    for chunk in chunks:
+        inputs = [[list_inputs(settings, states, Stage.SHARD_PLANS, key) for key in chunk.keys], chunk.stages]
+        yield _request(
+            PARTITIONS.name,
+            [inputs, [fingerprint_settings(settings, stage) for stage in chunk.stages]],
+            partition_key=chunk.partition_key,
+            tags=chunk.tags,
+            asset_selection=[dg.AssetKey(stage.split("/")) for stage in chunk.stages],
+        )
+    if not chunks and not verdicts[Stage.DATASET_CARD, ""].fresh:
+        yield _request(RELEASE.name, [list_inputs(settings, states, Stage.MANIFEST), settings.dataset.model_dump()])
+
+
+def _request(job: str, reason: Any, **options: Any) -> dg.RunRequest:
+    """Return the request of a run of a job, marked with why it is asked for."""
+    tags = {**options.pop("tags", {}), REQUEST_TAG: fingerprint(job, reason)}
+    return dg.RunRequest(job_name=job, tags=tags, **options)
+
+
+def _was_tried(instance: dg.DagsterInstance, request: dg.RunRequest) -> bool:
+    """Return whether a run that was asked for by the same reason has ended just now."""
+    wanted = dg.RunsFilter(tags={REQUEST_TAG: request.tags[REQUEST_TAG]})
+    records = instance.get_run_records(wanted, limit=1)
+    return bool(records) and time.time() - (records[0].end_time or 0) < _AGAIN_SECONDS
+
+
+def _find_busy(instance: dg.DagsterInstance) -> dg.DagsterRun | None:
+    """Return a run of one of our jobs that is queued or under way."""
+    for job in JOBS:
+        for run in instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=_UNDER_WAY), limit=1):
+            return run
+    return None
+
+
+def _scan(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run configuration of the index job."""
+    return {"ops": {Stage.RAW_IMAGES: {"config": dict(config)}}}
