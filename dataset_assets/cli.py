@@ -141,6 +141,34 @@ def ui(config: Path | None, host: str, port: int) -> None:
 
 
 @main.command()
+@_config
+@_json
+def repack(config: Path | None, as_json: bool) -> None:
+    """Close the gaps that removed and rejected images left, then build.
+
+    Slots change, and with them which tar an image is in. Nothing is encoded again.
+    """
+    from rich.console import Console
+
+    from dataset_assets.buckets.repack import repack_buckets
+    from dataset_assets.dataset import open_dataset
+    from dataset_assets.defs.build import run_build
+    from dataset_assets.settings import load_settings
+    from dataset_assets.storage.lock import locked
+    from dataset_assets.terminal import print_repacked, show_progress
+
+    settings = load_settings(config)
+    with open_dataset(settings) as dataset, locked(dataset.layout.lock):
+        done = repack_buckets(dataset)
+    with show_progress(Console(stderr=True)) as progress:
+        run_build(settings, progress)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in done], ensure_ascii=False))
+    else:
+        print_repacked(Console(), done)
+
+
+@main.command()
 @click.argument("export", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @_json
 @click.option("--workers", default=0, help="Processes that read; 0: one a core.")

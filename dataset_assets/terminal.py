@@ -1,6 +1,6 @@
 """What the command line shows: progress bars, and tables of a dataset's state. No work and no decision here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from dataset_assets.buckets.repack import Repacked
 from dataset_assets.errors import DropReason
 from dataset_assets.freshness import Verdict
 from dataset_assets.progress import Lines
@@ -113,6 +114,18 @@ def print_status(console: Console, verdicts: Mapping[tuple[str, str], Verdict]) 
         _say(console, Text.assemble(name, f": {verdict.state}, {verdict.reason}"))
     if len(others) > _LISTED:
         _say(console, f"… and {len(others) - _LISTED:,} more; --json lists all")
+
+
+def print_repacked(console: Console, buckets: Sequence[Repacked]) -> None:
+    """Print what repacking moved."""
+    table = _count_table("repacked", "bucket", "images", "moved", "shards before", "shards after")
+    for one in buckets:
+        counts = (one.images, one.moved, one.shards_before, one.shards_after)
+        table.add_row(Text(one.bucket_id), *(f"{count:,}" for count in counts))
+    if table.row_count:
+        console.print(table)
+    else:
+        _say(console, "there were no gaps")
 
 
 def _say(console: Console, line: str | Text) -> None:

@@ -75,3 +75,8 @@ def repeated_ids(connection: Connection) -> list[str]:
     """Return the ids that more than one image in a slot has."""
     statement = select(images.c.image_id).join_from(slots, images).group_by(images.c.image_id).having(func.count() > 1)
     return list(connection.execute(statement).scalars())
+
+
+def free_bucket(connection: Connection, bucket_id: str) -> None:
+    """Empty every slot of a bucket."""
+    connection.execute(delete(slots).where(slots.c.bucket_id == bucket_id))

@@ -30,6 +30,7 @@ CHECKS = {
     "manifest": {"export_complete"},
 }
 TITLE = {"name": "caption_title", "backend": "sidecar", "field": "title"}
+FIRST_ONLY = {"priority": [{"variant": "caption_sidecar"}]}
 VARIANTS = {"variants": [{"name": "caption_sidecar", "backend": "sidecar"}, TITLE]}
 
 
@@ -118,7 +119,11 @@ IMAGES, RELEASED = {"resized_crops", "manifest"}, {"manifest"}
         ({"shards": {"shards_per_partition": 8}}, {"bucket_assignments", "manifest"}),
         ({"captions": {"missing_caption_policy": "drop"}}, {"shards", "manifest"}),
         ({"captions": {"priority": []}}, {"caption_selection", "manifest"}),
-        ({"captions": VARIANTS}, {"captions/caption_title", "manifest"}),
+        (
+            {"captions": VARIANTS},
+            {"captions/caption_title", "caption_selection", "manifest"},
+        ),  # all are in the priority
+        ({"captions": VARIANTS | FIRST_ONLY}, {"captions/caption_title", "manifest"}),
         (
             {"captions": {"variants": [{"name": "caption_sidecar", "extension": "caption"}]}},
             {"captions/caption_sidecar", "manifest"},
