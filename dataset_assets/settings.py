@@ -18,6 +18,7 @@ from dataset_assets.errors import SettingsError
 CONFIG_VARIABLE = "DATASET_CONFIG"
 DEFAULT_CONFIG = "dataset.toml"
 
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _VARIANT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -41,6 +42,12 @@ def _path(path: str) -> str:
     except RuntimeError:
         raise ValueError("a path; there is no user of this name whose home it could mean") from None
     return path
+
+
+def _time_of_day(text: str) -> str:
+    if text and not _TIME_OF_DAY.fullmatch(text):
+        raise ValueError('a time of day such as "03:00", or "" for never')
+    return text
 
 
 VariantName = Annotated[str, AfterValidator(_variant_name)]
@@ -194,7 +201,7 @@ class AutomationSettings(_Model):
     watch: bool = True
     interval_seconds: Annotated[int, Field(ge=5, le=86_400)] = 30
     settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5
-    nightly: Annotated[str, Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9])?$")] = "03:00"
+    nightly: Annotated[str, AfterValidator(_time_of_day)] = "03:00"
 
 
 class Settings(_Model):

@@ -20,6 +20,7 @@ from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import DropReason
 from dataset_assets.release.manifest import Manifest
 from dataset_assets.settings import (
+    AutomationSettings,
     BucketSettings,
     CaptionSettings,
     CropSettings,
@@ -51,6 +52,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "captions.priority": SelectorSettings,
     "[[captions.variants]]": VariantSettings,
     "[work]": WorkSettings,
+    "[automation]": AutomationSettings,
 }
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -193,6 +195,8 @@ def default(value: Any) -> str:
         return "the variants in their order"
     if value is PydanticUndefined:
         return "required"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     return "none" if value is None else f"`{shown(value)}`"
 
 

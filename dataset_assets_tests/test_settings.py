@@ -7,10 +7,12 @@ import pytest
 from dataset_assets.errors import SettingsError
 from dataset_assets.settings import CONFIG_VARIABLE, Settings, load_settings, parse_settings
 
+TABLES = ("dataset", "sources", "buckets", "images", "shards", "captions", "work", "automation")
+
 # What is written in the file, and the one line that must be said of it.
 MISTAKES = {
-    "other = 1": "other: there is no such key; allowed: dataset, sources, buckets, images, shards, captions, work",
-    "folder = 1": "folder: there is no such key; allowed: dataset, sources, buckets, images, shards, captions, work",
+    "other = 1": "other: there is no such key; allowed: " + ", ".join(TABLES),
+    "folder = 1": "folder: there is no such key; allowed: " + ", ".join(TABLES),
     "[dataset]\nnme = 1": "dataset.nme: there is no such key; allowed: name, root, catalog, license, description, "
     "language",
     "dataset = 3": "dataset: 3 given; allowed: a table",
@@ -81,6 +83,9 @@ MISTAKES = {
     '"title" given, which reads photo.json, with extension "txt"; allowed: one of the two',
     "[[captions.variants]]\nname = 'caption_sidecar'\nmodell = 1": "captions.variants.0.modell: there is no such key; "
     "allowed: name, backend, extension, field",
+    '[automation]\nnightly = "24:00"': (
+        'automation.nightly: "24:00" given; allowed: a time of day such as "03:00", or "" for never'
+    ),
     "[work]\nworkers = -1": "work.workers: -1 given; should be greater than or equal to 0",
     "[work]\nworkers = false": "work.workers: false given; should be a valid integer",
 }
@@ -169,6 +174,11 @@ def test_every_key_can_be_written(tmp_path: Path) -> None:
         field = "title"
         [work]
         workers = 3
+        [automation]
+        watch = false
+        interval_seconds = 60
+        settle_seconds = 2.5
+        nightly = ""
     """
 
     settings = load_settings(write(tmp_path, text))
