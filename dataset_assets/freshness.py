@@ -29,6 +29,7 @@ VERSIONS = {
     "shards_intact": 1,
     "manifest": 1,
     "dataset_card": 1,
+    "contact_sheet": 1,
 }
 
 Inputs = dict[str, str]  # what a stage is made from: name of the input → its digest
@@ -49,6 +50,7 @@ class Stage:
     SHARDS_INTACT: Final = "shards_intact"  # an asset check: every tar was read again
     MANIFEST: Final = "manifest"
     DATASET_CARD: Final = "dataset_card"
+    CONTACT_SHEET: Final = "contact_sheet"  # no asset and no part of the export: `build` draws it at its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def upstream(settings: Settings, stage: str) -> tuple[str, ...]:
             return (Stage.SHARDS,)
         case Stage.MANIFEST:
             return (Stage.SHARDS, Stage.SHARDS_INTACT)
-        case Stage.DATASET_CARD:
+        case Stage.DATASET_CARD | Stage.CONTACT_SHEET:
             return (Stage.MANIFEST,)
         case _:  # resized_crops and the captions that come with the data
             return (Stage.SHARD_PLANS,)
@@ -150,6 +152,8 @@ def list_inputs(settings: Settings, states: States, stage: str, partition: str =
         case Stage.DATASET_CARD:
             captions = {f"{name} {key}": state.output for (name, key), state in sorted(states.items()) if "/" in name}
             return said | {Stage.MANIFEST: output(Stage.MANIFEST), "captions": fingerprint(captions)}
+        case Stage.CONTACT_SHEET:
+            return said | {Stage.MANIFEST: output(Stage.MANIFEST)}
         case _:
             return said | {"sidecars": plan("sidecars")}
 
@@ -169,6 +173,7 @@ def fingerprint_settings(settings: Settings, stage: str) -> str:
         Stage.SHARDS_INTACT: [],
         Stage.MANIFEST: [said["buckets"], images, said["shards"], said["captions"]],
         Stage.DATASET_CARD: [said["dataset"]],
+        Stage.CONTACT_SHEET: [settings.dataset.name],
     }
     variants = {caption_stage(variant["name"]): [variant] for variant in said["captions"]["variants"]}
     return fingerprint(VERSIONS.get(stage, VERSIONS["captions"]), *(shaping | variants)[stage])

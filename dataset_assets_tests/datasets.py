@@ -59,6 +59,10 @@ class Built:
         outcomes = {(str(stage), ""): outcome for stage, outcome in alone.items()} | dict(self.partitions)
         return {key for key, outcome in outcomes.items() if not outcome.reused}
 
+    def count(self, name: str) -> int:
+        """Return the sum of what the remade stages of the partitions report under a name: "encoded", "read"."""
+        return sum(one.report.get(name, 0) for one in self.partitions.values() if not one.reused)
+
 
 def settings_in(folder: Path, **sections: Any) -> Settings:
     """Return settings of a small dataset: images in `folder`/raw, artifacts in `folder`/out.
@@ -104,9 +108,9 @@ def partition_keys(dataset: Dataset) -> list[str]:
         return sorted(partition for stage, partition in load_states(connection) if stage == Stage.SHARD_PLANS)
 
 
-def build_library(dataset: Dataset, *, force: bool = False) -> Built:
+def build_library(dataset: Dataset, *, force: bool = False, checksum: bool = False) -> Built:
     """Run every stage of the library, from the scan to the card, and return what each said."""
-    scan = scan_sources(dataset, force=force)
+    scan = scan_sources(dataset, force=force, checksum=checksum)
     assignment = assign_buckets(dataset, force=force)
     partitions = build_partitions(dataset, force=force)
     manifest = write_manifest(dataset, force=force)

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Connection, Select
 
-_FETCH = 50_000  # rows a fetch: bounds the Python objects alive at once
+_FETCH = 1_000  # rows a fetch: few Python objects alive at once, which the collector would look through again and again
 
 
 def fetch_table(connection: Connection, statement: Select[Any], schema: pa.Schema) -> pa.Table:

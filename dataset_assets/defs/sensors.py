@@ -99,13 +99,16 @@ def _list_requests(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[d
     verdicts = {key: FRESH if verdict.retry else verdict for key, verdict in judge_all(dataset).items()}
     changes = find_changes(dataset, settle_seconds=settings.automation.settle_seconds)
     indexed = all(verdicts[stage, ""].fresh for stage in (Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS))
-    if changes or not indexed:
+    order = list_partitions(instance)
+    unlike = sorted(
+        {key for _, key in verdicts if key}.symmetric_difference(order)
+    )  # another instance was told of them
+    if changes or unlike or not indexed:
         scan = {"settle_seconds": settings.automation.settle_seconds}
-        yield _request(
-            INDEX.name, [changes, fingerprint_settings(settings, Stage.BUCKET_ASSIGNMENTS)], run_config=_scan(scan)
-        )
+        reason = [changes, unlike, fingerprint_settings(settings, Stage.BUCKET_ASSIGNMENTS)]
+        yield _request(INDEX.name, reason, run_config=_scan(scan))
         return
-    chunks = list(split_stale(settings, list_partitions(instance), verdicts))
+    chunks = list(split_stale(settings, order, verdicts))
     for chunk in chunks:
         inputs = [[list_inputs(settings, states, Stage.SHARD_PLANS, key) for key in chunk.keys], chunk.stages]
         yield _request(

@@ -1,4 +1,4 @@
-"""A worker process: tasks come in through a pipe, crops go out. `workers` starts, watches and ends it.
+"""A worker process: tasks come in through a pipe, answers go out. `workers` starts, watches and ends it.
 
 The first message says that it has started; then one message a task follows, in the order of the tasks. What one image
 does wrong is an answer; anything else ends the process with a Failure as its last message.
@@ -6,17 +6,21 @@ does wrong is an answer; anything else ends the process with a Failure as its la
 
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from os import _exit
+from typing import Any, Protocol, TypeVar
 
 from dataset_assets.errors import DatasetError, DropReason, SampleError
-from dataset_assets.records import Crop, Drop
+from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Reader
+
+Task_contra = TypeVar("Task_contra", contravariant=True)
+Answer_co = TypeVar("Answer_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,18 +36,70 @@ class Failure:
     traceback: str
 
 
-def work(connection: Connection, settings: ImageSettings, sources: Mapping[str, Reader]) -> None:
+class Job(Protocol[Task_contra, Answer_co]):
+    """What workers do. It crosses process borders, so it holds nothing but what it needs to start there."""
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long one task may take."""
+
+    def prepare(self) -> Callable[[Task_contra], Answer_co]:
+        """Import what is needed, in the worker, and return what answers a task."""
+
+    def fail(self, task: Task_contra, detail: str) -> Answer_co:
+        """Return the answer to a task that its worker did not survive, in the parent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropJob:
+    """Makes crops. Each worker reads its images itself, from the one of `sources` that the task names."""
+
+    settings: ImageSettings
+    sources: Mapping[str, Reader]
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long one image may take."""
+        return self.settings.timeout_seconds
+
+    def prepare(self) -> Callable[[CropTask], Crop | Drop]:
+        """Return what makes a crop of a task, or says why there is none."""
+        from dataset_assets.images.pipeline import make_crop  # torch takes the parent seconds and memory for nothing
+        from dataset_assets.images.probe import configure
+        from dataset_assets.images.resize import use_one_thread
+
+        configure()
+        use_one_thread()
+
+        def answer(task: CropTask) -> Crop | Drop:
+            data = None
+            try:
+                data = self.sources[task.source].read(task.uri, task.version)
+                return make_crop(data, task, self.settings)
+            except SampleError as error:
+                return _drop(error.reason, error.detail, data)
+            except MemoryError:
+                return _drop(DropReason.DECODE_ERROR, "there is not enough memory for it", data)
+
+        return answer
+
+    def fail(self, task: CropTask, detail: str) -> Drop:
+        """Return the drop of an image that took its worker with it."""
+        return Drop(reason=DropReason.DECODE_ERROR, detail=detail)
+
+
+def work(connection: Connection, job: Job[Any, Any]) -> None:
     """Live as a worker process: answer tasks until the parent closes the pipe."""
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        _serve(connection, settings, sources)
+        _serve(connection, job)
     except BaseException as error:
         fault = error if isinstance(error, DatasetError) else None
         connection.send(Failure(error=fault, traceback=traceback.format_exc()))
         raise SystemExit(1) from error
 
 
-def end_with_parent() -> None:
+def _end_with_parent() -> None:
     """End this process when the parent dies, even in the middle of an image that hangs."""
     parent = parent_process()
     if parent is not None:
@@ -51,28 +107,15 @@ def end_with_parent() -> None:
         _exit(1)
 
 
-def _serve(connection: Connection, settings: ImageSettings, sources: Mapping[str, Reader]) -> None:
-    from dataset_assets.images.pipeline import make_crop  # torch takes the parent seconds and memory for nothing
-    from dataset_assets.images.probe import configure
-    from dataset_assets.images.resize import use_one_thread
-
-    configure()
-    use_one_thread()
+def _serve(connection: Connection, job: Job[Any, Any]) -> None:
+    answer = job.prepare()
     connection.send(Started())
     while True:
         try:
             task = connection.recv()
         except EOFError:
             return
-        data = None
-        try:
-            data = sources[task.source].read(task.uri, task.version)
-            answer: Crop | Drop = make_crop(data, task, settings)
-        except SampleError as error:
-            answer = _drop(error.reason, error.detail, data)
-        except MemoryError:
-            answer = _drop(DropReason.DECODE_ERROR, "there is not enough memory for it", data)
-        connection.send(answer)
+        connection.send(answer(task))
 
 
 def _drop(reason: DropReason, detail: str, data: bytes | None) -> Drop:

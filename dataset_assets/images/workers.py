@@ -1,4 +1,4 @@
-"""A pool of processes that make crops side by side, and outlives what hostile files do to codecs.
+"""A pool of processes that work on images side by side, and outlives what hostile files do to codecs.
 
 A codec that crashes or hangs takes its process with it: that image is counted, the process replaced, and nothing else
 is lost. This is the parent's side; `worker` is the processes'.
@@ -14,33 +14,36 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
-from dataset_assets.errors import DatasetError, DropReason
-from dataset_assets.images.worker import Failure, Started, work
+from dataset_assets.errors import DatasetError
+from dataset_assets.images.worker import CropJob, Failure, Job, Started, work
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Reader
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
 
 _QUEUED = 2  # tasks at a worker: the one it works on and the next
 _AHEAD = 8  # tasks a worker, from the oldest without an answer to the newest handed out: what bounds memory
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
-    """A task and, once it is there, its result."""
+class _Item(Generic[Task, Answer]):
+    """A task and, once it is there, its answer, alone in a list."""
 
-    task: CropTask
-    result: Crop | Drop | None = None
+    task: Task
+    answer: list[Answer] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
-class _Worker:
+class _Worker(Generic[Task, Answer]):
     """A process, our end of its pipe, and what it has not answered yet."""
 
     process: BaseProcess
     connection: Connection
-    jobs: deque[_Job] = field(default_factory=deque)
+    jobs: deque[_Item[Task, Answer]] = field(default_factory=deque)
     started: bool = False
     since: float = inf  # when it began its first job, by the monotonic clock, seconds
 
@@ -51,21 +54,21 @@ class _Worker:
         self.connection.close()
 
 
-class CropWorkers:
-    """A pool of `count` processes that turn tasks into crops. Use it as a context manager; it may run many times.
+class Workers(Generic[Task, Answer]):
+    """A pool of `count` processes that do a job. Use it as a context manager; it may run many times.
 
-    A process is started when there is a task for it, and kept until the block ends. Each reads its images itself, from
-    the one of `sources` that the task names.
+    A process is started when there is a task for it, and kept until the block ends.
     """
 
-    def __init__(self, count: int, settings: ImageSettings, sources: Mapping[str, Reader]) -> None:
+    def __init__(self, count: int, job: Job[Task, Answer]) -> None:
         if count < 1:
             raise ValueError(f"{count} workers; at least 1 is needed")
         self._count = count
-        self._settings = settings
-        self._sources = dict(sources)
-        self._workers: list[_Worker] = []
-        self._returned: deque[_Job] = deque()  # taken back from a worker that died before it came to them
+        self._job = job
+        self._workers: list[_Worker[Task, Answer]] = []
+        self._returned: deque[_Item[Task, Answer]] = (
+            deque()
+        )  # taken back from a worker that died before it came to them
 
     def __enter__(self) -> Self:
         return self
@@ -81,12 +84,12 @@ class CropWorkers:
             self._workers[-1].end()
             self._workers.pop()
 
-    def run(self, tasks: Iterable[CropTask]) -> Iterator[tuple[CropTask, Crop | Drop]]:
-        """Yield every task with its crop, or with why there is none, in the order of `tasks`.
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Answer]]:
+        """Yield every task with its answer, in the order of `tasks`.
 
         Takes tasks only as far ahead as the workers need, so `tasks` may be endless. A crash or `timeout_seconds` costs
-        one image (DECODE_ERROR). Any other fault of a worker is raised here: its DatasetError, else a RuntimeError with
-        its traceback. One run at a time.
+        one task: the job says what its answer is then. Any other fault of a worker is raised here: its DatasetError,
+        else a RuntimeError with its traceback. One run at a time.
         """
         if self._busy():
             raise RuntimeError("the run before this one has not ended")
@@ -98,59 +101,58 @@ class CropWorkers:
                 worker.end()
                 self._workers.remove(worker)
 
-    def _run(self, tasks: Iterator[CropTask]) -> Iterator[tuple[CropTask, Crop | Drop]]:
-        jobs: deque[_Job] = deque()  # in the order of the tasks: handed out and not yet yielded
+    def _run(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Answer]]:
+        jobs: deque[_Item[Task, Answer]] = deque()  # in the order of the tasks: handed out and not yet yielded
         while True:
             self._hand_out(jobs, tasks)
             if not jobs:
                 return
-            self._collect(block=jobs[0].result is None)
-            if result := jobs[0].result:
-                yield jobs.popleft().task, result
+            self._collect(block=not jobs[0].answer)
+            if jobs[0].answer:
+                item = jobs.popleft()
+                yield item.task, item.answer[0]
 
-    def _hand_out(self, jobs: deque[_Job], tasks: Iterator[CropTask]) -> None:
+    def _hand_out(self, jobs: deque[_Item[Task, Answer]], tasks: Iterator[Task]) -> None:
         """Give the workers what they have room for, first what was taken back."""
         while (self._returned or len(jobs) < _AHEAD * self._count) and self._has_room():
             if self._returned:
-                job = self._returned.popleft()
+                item = self._returned.popleft()
             else:
                 task = next(tasks, None)
                 if task is None:
                     return
-                jobs.append(job := _Job(task))
-            self._give(job)
+                jobs.append(item := _Item(task))
+            self._give(item)
 
     def _has_room(self) -> bool:
         return len(self._workers) < self._count or any(len(worker.jobs) < _QUEUED for worker in self._workers)
 
-    def _give(self, job: _Job) -> None:
+    def _give(self, item: _Item[Task, Answer]) -> None:
         """Send a job to a worker without one, else to a new one, else to one that has one."""
         while True:
             worker = min(self._workers, key=lambda worker: len(worker.jobs), default=None)
             if worker is None or (worker.jobs and len(self._workers) < self._count):
                 worker = self._start()
             try:
-                worker.connection.send(job.task)
+                worker.connection.send(item.task)
             except OSError:
                 self._receive(worker)  # it died: first what it said before, then its death
                 continue
             if not worker.jobs and worker.started:
                 worker.since = monotonic()
-            worker.jobs.append(job)
+            worker.jobs.append(item)
             return
 
-    def _start(self) -> _Worker:
+    def _start(self) -> _Worker[Task, Answer]:
         """Start a process; Ctrl-C is the parent's, also while the child is still importing."""
         spawn = get_context("spawn")  # forking would copy locks that the parent's threads hold
         ours, theirs = spawn.Pipe()
-        process = spawn.Process(
-            target=work, args=(theirs, self._settings, self._sources), name="crop-worker", daemon=True
-        )
+        process = spawn.Process(target=work, args=(theirs, self._job), name="image-worker", daemon=True)
         resource_tracker.ensure_running()  # starting it unblocks SIGINT
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child inherits it
         try:
             process.start()
-            worker = _Worker(process, ours)
+            worker: _Worker[Task, Answer] = _Worker(process, ours)
             self._workers.append(worker)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -160,7 +162,7 @@ class CropWorkers:
     def _collect(self, *, block: bool) -> None:
         """Take in what workers have sent, waiting for something to happen if `block`, and end those over their time."""
         busy = self._busy()
-        limit = self._settings.timeout_seconds
+        limit = self._job.timeout_seconds
         left = min((worker.since for worker in busy), default=inf) + limit - monotonic()
         patience = None if left == inf else max(0, left)
         ready = wait([worker.connection for worker in busy], patience if block else 0)
@@ -171,7 +173,7 @@ class CropWorkers:
             if monotonic() - worker.since > limit and not worker.connection.poll():
                 self._bury(worker, f"took longer than {limit:g} seconds")
 
-    def _receive(self, worker: _Worker) -> None:
+    def _receive(self, worker: _Worker[Task, Answer]) -> None:
         """Take in one message of a worker, or its death."""
         try:
             message = worker.connection.recv()
@@ -185,11 +187,11 @@ class CropWorkers:
             case Failure(error=DatasetError() as error):
                 raise error
             case Failure():
-                raise RuntimeError(f"a crop worker failed\n\n{message.traceback}")
+                raise RuntimeError(f"an image worker failed\n\n{message.traceback}")
             case _:
-                worker.jobs.popleft().result = message
+                worker.jobs.popleft().answer.append(message)
 
-    def _bury(self, worker: _Worker, detail: str = "") -> None:
+    def _bury(self, worker: _Worker[Task, Answer], detail: str = "") -> None:
         """Remove a worker that died or must: its first job is counted as failed, the next is taken back."""
         if not detail:
             worker.process.join(1)
@@ -198,17 +200,23 @@ class CropWorkers:
         self._workers.remove(worker)
         if not worker.started:
             raise RuntimeError(
-                f"a crop worker {_describe(code)} while it was starting; does the program's main module "
+                f"an image worker {_describe(code)} while it was starting; does the program's main module "
                 'have `if __name__ == "__main__":`?'
             )
         if worker.jobs:
-            worker.jobs.popleft().result = Drop(
-                reason=DropReason.DECODE_ERROR, detail=detail or f"the worker process {_describe(code)}"
-            )
+            item = worker.jobs.popleft()
+            item.answer.append(self._job.fail(item.task, detail or f"the worker process {_describe(code)}"))
             self._returned.extend(worker.jobs)
 
-    def _busy(self) -> list[_Worker]:
+    def _busy(self) -> list[_Worker[Task, Answer]]:
         return [worker for worker in self._workers if worker.jobs]
+
+
+class CropWorkers(Workers[CropTask, Crop | Drop]):
+    """A pool of processes that turn tasks into crops; what its worker does not survive is a drop (DECODE_ERROR)."""
+
+    def __init__(self, count: int, settings: ImageSettings, sources: Mapping[str, Reader]) -> None:
+        super().__init__(count, CropJob(settings=settings, sources=dict(sources)))
 
 
 def _describe(code: int | None) -> str:

@@ -1,20 +1,45 @@
-"""The contact sheet of an export: the first samples of its largest buckets. Needs nothing but the export's folder."""
+"""The contact sheet of an export: the first samples of its largest buckets, drawn again when the manifest changes."""
 
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
+from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
+from dataset_assets.freshness import Stage, fingerprint
 from dataset_assets.release.manifest import BucketEntry, load_manifest, parse_manifest
 from dataset_assets.release.sheet import TILES, SheetBucket, SheetSample, draw_sheet
 from dataset_assets.shards.sample import MEMBERS
 from dataset_assets.shards.tar import TarError, TarReader
+from dataset_assets.storage.atomic import write_bytes
 from dataset_assets.storage.layout import EXPORT_MANIFEST
+from dataset_assets.work import Outcome, begin, holding_lock
 
 _BUCKETS = 12  # more than a sheet has room for
 
 
+@holding_lock()
+def write_sheet(dataset: Dataset, *, force: bool = False) -> Outcome:
+    """Return what became of the contact sheet, after drawing it unless it shows this manifest's export.
+
+    Raises OrderError when there is no manifest yet, StorageError where the export is not what its manifest lists.
+    """
+    work = begin(dataset, Stage.CONTACT_SHEET, force=force)
+    if isinstance(work, Outcome):
+        return work
+    sheet = draw_export(dataset.layout.export, title=dataset.settings.dataset.name)
+    output = sha256(sheet).hexdigest()
+    work.replace()
+    write_bytes(dataset.layout.contact_sheet, sheet)
+    work.put(dataset.layout.contact_sheet, made_from=fingerprint(work.inputs), output=output)
+    return work.finish(output=output, report={"bytes": len(sheet)})
+
+
 def draw_export(export: Path, *, title: str) -> bytes:
-    """Return the contact sheet as a PNG. Raises StorageError where the export is not what its manifest lists."""
+    """Return the contact sheet as a PNG; needs nothing but the export's folder.
+
+    Raises StorageError where the export is not what its manifest lists.
+    """
     manifest = parse_manifest(load_manifest(export / EXPORT_MANIFEST))
     largest = sorted(manifest.buckets.items(), key=lambda item: (-item[1].count, item[0]))[:_BUCKETS]
     try:

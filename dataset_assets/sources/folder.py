@@ -5,6 +5,7 @@ Hidden and temporary files are left alone, links are followed but no folder is e
 
 import errno
 import os
+import re
 import stat
 import unicodedata
 from collections import Counter, deque
@@ -28,6 +29,7 @@ SIDECAR_EXTENSIONS = frozenset(("txt", "caption", "json"))
 # What cameras, desktops, browsers and copying tools leave behind.
 _TEMPORARY_ENDINGS = ("~", ".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".swp", ".filepart")
 _SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"))
+_ESCAPED = re.compile("[%\udc80-\udcff]")  # U+DC00 and a byte is how Python reads one that is no UTF-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +76,13 @@ class FolderSource:
                 sidecars.setdefault(stem, {})[extension] = state
         for stem, entry in images:
             state, beside = _look(entry), sidecars.get(stem, {})
+            path = folder + entry.name
             yield Listed(
-                uri=encode_uri(folder + entry.name),
-                image_id=make_image_id(self.prefix + folder + entry.name),
+                uri=encode_uri(path),
+                image_id=make_image_id(self.prefix + path),
                 size=state.size,
                 version=state.version,
-                modified=max(one.modified for one in (state, *beside.values())),
+                modified=max([state.modified, *[one.modified for one in beside.values()]]),
                 sidecars=join_sidecars({extension: one.version for extension, one in beside.items()}),
                 fault=state.fault,
             )
@@ -119,13 +122,12 @@ class FolderSource:
 
 def make_image_id(relative: str) -> str:
     """Return the image_id of a path in the source: NFC, with hex digits for bytes that are no UTF-8 (SPEC 1.4)."""
-    return unicodedata.normalize("NFC", _shown(relative))
+    return relative if relative.isascii() else unicodedata.normalize("NFC", _shown(relative))
 
 
 def encode_uri(relative: str) -> str:
     """Return a relative path as text that any database takes: % and bytes that are no UTF-8 as %NN."""
-    escaped = relative.replace("%", "%25")
-    return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in escaped)
+    return _ESCAPED.sub(lambda match: f"%{ord(match[0]) & 0xFF:02X}", relative)
 
 
 def decode_uri(uri: str) -> str:

@@ -4,11 +4,8 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from itertools import repeat
-from multiprocessing import get_context
-from threading import Thread
 from typing import Any
 
 import pandas as pd
@@ -20,16 +17,13 @@ from dataset_assets.catalog.state import StageState, States, load_states, put_st
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, SampleError, SourceError
 from dataset_assets.freshness import Stage, fingerprint, judge_inputs, list_inputs
-from dataset_assets.images.probe import configure, probe
-from dataset_assets.images.worker import end_with_parent
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.records import Header
 from dataset_assets.sources.base import Listed, Source
 from dataset_assets.sources.compare import Look, compare, find_removed, hold_back, make_frame
+from dataset_assets.sources.headers import Found, read_headers
 from dataset_assets.work import Outcome, holding_lock
 
-_ALONE = 200  # so few headers are read faster than processes start
-_CHUNK = 64  # files a worker is handed at once
 _HASH_CHUNK = 1 << 20  # bytes
 _AHEAD_SECONDS = 60  # that clocks differ: a file of the far future does not change any more
 _NAMED = 50  # extensions of files that are no images
@@ -37,8 +31,6 @@ _OTHERS = "(others)"
 
 _RULED = ["look", "reason", "detail"]
 _LISTED = ["id", "source", "uri", "image_id", "size", "version", "revision", "checksum", "sidecars"]
-
-Found = Header | tuple[DropReason, str]
 
 
 @holding_lock()
@@ -179,7 +171,8 @@ def _write(dataset: Dataset, changes: pd.DataFrame, removed: list[int], progress
             update_images(connection, [{"id": row, "removed": True} for row in removed])
     looks = changes[changes["look"]]
     progress.start("reading headers", len(looks), "images")
-    headers = _probe_all(dataset, looks)
+    files = zip(looks["source"], looks["uri"], strict=True)
+    headers = read_headers(dataset.settings.workers, dataset.settings.images, dataset.sources, files)
     for start in range(0, len(changes), BATCH):
         batch = changes.iloc[start : start + BATCH]
         facts = [
@@ -230,36 +223,6 @@ def _facts(found: Found) -> dict[str, Any]:
         }
     reason, detail = found
     return {"width": 0, "height": 0, "orientation": 0, "format": "", "reason": reason.value, "detail": detail}
-
-
-def _probe_all(dataset: Dataset, looks: pd.DataFrame) -> Iterator[Found]:
-    """Yield what the headers of these files say, in order."""
-    sources = (dataset.sources[name] for name in looks["source"])
-    limits = repeat(dataset.settings.images.max_pixels)
-    if len(looks) <= _ALONE or dataset.settings.workers == 1:
-        configure()
-        yield from map(_probe_one, sources, looks["uri"], limits)
-        return
-    with ProcessPoolExecutor(
-        dataset.settings.workers, mp_context=get_context("spawn"), initializer=_start_worker
-    ) as pool:
-        yield from pool.map(_probe_one, sources, looks["uri"], limits, chunksize=_CHUNK)
-
-
-def _probe_one(source: Source, uri: str, max_pixels: int) -> Found:
-    try:
-        with source.open(uri) as file:
-            return probe(file, max_pixels=max_pixels)
-    except SampleError as error:
-        return error.reason, error.detail
-    except OSError as error:
-        return DropReason.UNREADABLE, error.strerror or str(error)
-
-
-def _start_worker() -> None:
-    """Prepare a worker, which ends with its parent: waiting for work it would outlive one that is killed."""
-    configure()
-    Thread(target=end_with_parent, daemon=True).start()
 
 
 def _summarize(ignored: Counter[str]) -> dict[str, int]:

@@ -17,13 +17,14 @@ from dataset_assets.errors import StorageError
 WAIT_SECONDS = 600.0  # for a stage of another process: a large one takes minutes, one that hangs is not waited for
 
 _POLL_SECONDS = 0.2
+_GLANCE_SECONDS = 1.0  # longer than `is_locked` of another process keeps a build lock
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the build lock at `path`. Raises StorageError, naming the process, when another one holds it."""
     with _open(path) as file:
-        if not _take(file, fcntl.LOCK_EX):
+        if not _wait(file, fcntl.LOCK_EX, _GLANCE_SECONDS):
             holder = _holder(file)
             raise StorageError(f"process {holder} is building this dataset: wait until it ends, or end it")
         yield
@@ -34,7 +35,7 @@ def is_locked(path: Path) -> bool:
     if not path.exists():
         return False
     with _open(path) as file:
-        return not _take(file, fcntl.LOCK_SH)
+        return not _try(file, fcntl.LOCK_SH)
 
 
 @contextmanager
@@ -49,10 +50,8 @@ def holding(folder: Path, partitions: Iterable[str] = (), *, wait_seconds: float
         wanted = [("dataset", fcntl.LOCK_SH if keys else fcntl.LOCK_EX), *((key, fcntl.LOCK_EX) for key in keys)]
         for name, mode in wanted:
             file = stack.enter_context(_open(folder / f"{name}.lock", make_folder=True))
-            while not _take(file, mode):
-                if time.monotonic() > end:
-                    raise StorageError(f"process {_holder(file)} is working on {name}: try again when it has ended")
-                time.sleep(_POLL_SECONDS)
+            if not _wait(file, mode, end - time.monotonic()):
+                raise StorageError(f"process {_holder(file)} is working on {name}: try again when it has ended")
         yield
 
 
@@ -68,15 +67,25 @@ def _open(path: Path, *, make_folder: bool = False) -> Iterator[IO[str]]:
         yield file
 
 
-def _take(file: IO[str], mode: int) -> bool:
-    """Take a lock if that can be done at once, and write into the file whose it is."""
+def _wait(file: IO[str], mode: int, seconds: float) -> bool:
+    """Take a lock as soon as it is free, and write into the file whose it is; return whether that was in time."""
+    end = time.monotonic() + seconds
+    while not _try(file, mode):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_POLL_SECONDS)
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return True
+
+
+def _try(file: IO[str], mode: int) -> bool:
+    """Take a lock if that can be done at once."""
     try:
         fcntl.flock(file, mode | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
     return True
 
 

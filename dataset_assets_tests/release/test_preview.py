@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -5,9 +6,60 @@ import pytest
 from PIL import Image
 
 from dataset_assets.dataset import open_dataset
-from dataset_assets.errors import StorageError
-from dataset_assets.release.preview import draw_export
-from dataset_assets_tests.datasets import settings_in
+from dataset_assets.errors import OrderError, StorageError
+from dataset_assets.release.preview import draw_export, write_sheet
+from dataset_assets_tests.datasets import add_photo, build_library, settings_in
+
+
+def test_a_sheet_is_drawn_once_for_a_manifest(built: Path) -> None:
+    with open_dataset(settings_in(built)) as dataset:
+        first = write_sheet(dataset)
+        drawn = dataset.layout.contact_sheet.read_bytes()
+        for tar in dataset.layout.export.rglob("*.tar"):
+            tar.rename(tar.with_suffix(".away"))  # it could not be drawn now
+        again = write_sheet(dataset)
+
+    assert (first.reused, again.reused) == (False, True)
+    assert drawn == draw_export_of(built)
+
+
+def draw_export_of(built: Path) -> bytes:
+    """Return the contact sheet of an export whose tars were put away, after putting them back."""
+    export = built / "out" / "export"
+    for tar in export.rglob("*.away"):
+        tar.rename(tar.with_suffix(".tar"))
+    return draw_export(export, title="my-dataset")
+
+
+def test_a_sheet_follows_the_export_and_its_name(built: Path) -> None:
+    with open_dataset(settings_in(built)) as dataset:
+        write_sheet(dataset)
+        before = dataset.layout.contact_sheet.read_bytes()
+        add_photo(built, "new.jpg", seed=99)
+        build_library(dataset)
+        assert not write_sheet(dataset).reused
+        after = dataset.layout.contact_sheet.read_bytes()
+    with open_dataset(settings_in(built, dataset={"name": "another"})) as dataset:
+        assert not write_sheet(dataset).reused
+        named = dataset.layout.contact_sheet.read_bytes()
+
+    assert len({before, after, named}) == 3
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"torn")])
+def test_a_sheet_that_is_lost_or_torn_is_drawn_again(built: Path, damage: Callable[[Path], object]) -> None:
+    with open_dataset(settings_in(built)) as dataset:
+        write_sheet(dataset)
+        before = dataset.layout.contact_sheet.read_bytes()
+        damage(dataset.layout.contact_sheet)
+
+        assert not write_sheet(dataset).reused
+        assert dataset.layout.contact_sheet.read_bytes() == before
+
+
+def test_no_sheet_before_a_manifest(tmp_path: Path) -> None:
+    with open_dataset(settings_in(tmp_path)) as dataset, pytest.raises(OrderError, match="manifest has not been made"):
+        write_sheet(dataset)
 
 
 def test_an_export_becomes_a_picture(built: Path) -> None:

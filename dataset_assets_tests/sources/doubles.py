@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+from ast import literal_eval
 from collections import Counter
 from collections.abc import Iterator
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,12 +15,41 @@ from dataset_assets.sources.base import Listed
 from dataset_assets.sources.folder import FolderSource
 
 
+class Log:
+    """A list of names that several processes add to: a file with a line each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.write_text("")
+
+    def append(self, name: str) -> None:
+        with self._path.open("a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(f"{name!r}\n")
+
+    def clear(self) -> None:
+        self._path.write_text("")
+
+    def copy(self) -> list[str]:
+        return [literal_eval(line) for line in self._path.read_text().splitlines()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.copy())
+
+    def __len__(self) -> int:
+        return len(self.copy())
+
+    def __eq__(self, other: object) -> bool:
+        return self.copy() == other
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+
 class Watched:
     """A folder that remembers which images were opened, and cannot read those in `failing`."""
 
     def __init__(self, path: Path) -> None:
         self._folder = FolderSource(path=path)
-        self.opened: list[str] = []
+        self.opened = Log(path.with_name(".opened"))
         self.failing: set[str] = set()
 
     def list_images(self, ignored: Counter[str]) -> Iterator[Listed]:
@@ -38,7 +69,7 @@ class Watched:
 
 
 class Deadly(Watched):
-    """A folder whose `number`th opening kills the process."""
+    """A folder whose `number`th opening kills the process that scans it."""
 
     def __init__(self, path: Path, number: int) -> None:
         super().__init__(path)
@@ -46,7 +77,9 @@ class Deadly(Watched):
 
     def open(self, uri: str) -> BinaryIO:
         if len(self.opened) + 1 == self._number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(1)  # until what was answered before is written
+            os.kill(os.getpid() if parent_process() is None else os.getppid(), signal.SIGKILL)
+            time.sleep(60)  # until this worker has noticed
         return super().open(uri)
 
 

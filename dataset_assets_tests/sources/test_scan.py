@@ -26,12 +26,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from dataset_assets.dataset import open_dataset
-from dataset_assets.sources import scan
+from dataset_assets.sources import headers, scan
 from dataset_assets_tests.datasets import settings_in
 from dataset_assets_tests.sources.doubles import Deadly
 
 folder, number = Path(sys.argv[1]), int(sys.argv[2])
-scan.BATCH = 10
+scan.BATCH, headers._CHUNK = 10, 1
 with open_dataset(settings_in(folder)) as dataset:
     scan.scan_sources(replace(dataset, sources={"folder": Deadly(folder / "raw", number)}))
 """

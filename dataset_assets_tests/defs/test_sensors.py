@@ -1,0 +1,283 @@
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dataset_assets.dataset import open_dataset
+from dataset_assets.defs.graph import build_definitions
+from dataset_assets.defs.sensors import REQUEST_TAG
+from dataset_assets.freshness import Stage
+from dataset_assets.settings import Settings
+from dataset_assets.storage.layout import Layout
+from dataset_assets_tests import children
+from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, settings_in
+from dataset_assets_tests.runs import CAPTIONS, INDEX, PARTITIONED, RELEASE, instance_in, key_of, materialize
+
+LONG = 3600  # seconds
+WIDE = ("p1216x832_000000-000001", "p1216x832_000002-000003")
+NOTHING = "everything is fresh"
+HOLD_LOCK = """
+import sys
+from pathlib import Path
+from dataset_assets.storage.lock import locked
+
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with instance_in(tmp_path / "home") as opened:
+        yield opened
+
+
+@pytest.fixture
+def finished(built: Path, instance: dg.DagsterInstance) -> Path:
+    """A folder with twenty photos and a finished build of them, of which `instance` knows the partitions."""
+    assert materialize(settings_of(built), instance, *INDEX).success
+    return built
+
+
+def settings_of(folder: Path, *, settle_seconds: float = 0, **sections: Any) -> Settings:
+    return settings_in(folder, **{"automation": {"settle_seconds": settle_seconds}, **sections})
+
+
+def tick(settings: Settings, instance: dg.DagsterInstance) -> list[dg.RunRequest] | str:
+    """Return what the sensor asks for, or why for nothing."""
+    definitions = build_definitions(settings)
+    with open_dataset(settings) as dataset:
+        context = dg.build_sensor_context(instance=instance, definitions=definitions, resources={"dataset": dataset})
+        said = definitions.get_sensor_def("keep_up_to_date").evaluate_tick(context)
+    return [*said.run_requests] if said.run_requests else str(said.skip_message)
+
+
+def requests(settings: Settings, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    said = tick(settings, instance)
+    assert isinstance(said, list), said
+    return said
+
+
+def jobs(settings: Settings, instance: dg.DagsterInstance) -> list[str | None]:
+    return [request.job_name for request in requests(settings, instance)]
+
+
+def partitions(request: dg.RunRequest) -> tuple[str, str]:
+    """Return the first and the last partition of a request."""
+    first = request.partition_key or request.tags["dagster/asset_partition_range_start"]
+    return first, request.partition_key or request.tags["dagster/asset_partition_range_end"]
+
+
+def stages(request: dg.RunRequest) -> set[str]:
+    return {key.to_user_string() for key in request.asset_selection or ()}
+
+
+def add_run(instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus, tags: dict[str, str]) -> dg.DagsterRun:
+    run_id = f"00000000-0000-0000-0000-{time.time_ns() % 10**12:012d}"
+    return instance.add_run(dg.DagsterRun(job_name=job, run_id=run_id, status=status, tags=tags))
+
+
+def age(path: Path) -> None:
+    """Make a file one that has not changed for a long time."""
+    moment = time.time() - 2 * LONG
+    os.utime(path, (moment, moment))
+
+
+def test_from_nothing_step_by_step_to_everything_fresh(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_of(tmp_path)
+    add_photos(tmp_path)
+
+    (index,) = requests(settings, instance)
+    assert (index.job_name, index.run_config) == (
+        "index", {"ops": {"raw_images": {"config": {"settle_seconds": 0.0}}}},
+    )  # fmt: skip
+    assert materialize(settings, instance, *INDEX, config=index.run_config).success
+
+    (below,) = requests(settings, instance)
+    keys = instance.get_dynamic_partitions("bucket_shards")
+    assert (below.job_name, partitions(below)) == ("partitions", (keys[0], keys[-1]))
+    assert stages(below) == {*PARTITIONED} - {Stage.SHARD_PLANS}
+    assert materialize(settings, instance, *stages(below), keys=keys).success
+
+    (release,) = requests(settings, instance)
+    assert (release.job_name, release.asset_selection) == ("release", None)
+    assert materialize(settings, instance, *RELEASE).success
+    assert tick(settings, instance) == NOTHING
+
+
+def test_only_partitions_that_are_stale_and_their_stages(finished: Path, instance: dg.DagsterInstance) -> None:
+    first, _, third, _ = instance.get_dynamic_partitions("bucket_shards")
+    for key in (first, third):
+        Layout(finished / "out").selection(key).unlink()
+
+    one, other = requests(settings_of(finished), instance)
+
+    assert (one.partition_key, other.partition_key) == (first, third)
+    assert stages(one) == stages(other) == {Stage.CAPTION_SELECTION, Stage.SHARDS}
+    assert one.tags[REQUEST_TAG] != other.tags[REQUEST_TAG]
+
+
+def test_a_changed_setting_asks_for_what_it_shapes(finished: Path, instance: dg.DagsterInstance) -> None:
+    (crops,) = requests(settings_of(finished, images={"quality": 80}), instance)
+    (captions,) = requests(
+        settings_of(finished, captions={"variants": [{"name": "caption_sidecar", "extension": "txt"}]}), instance
+    )
+    assert stages(crops) == {Stage.RESIZED_CROPS, Stage.SHARDS}
+    assert stages(captions) == {CAPTIONS, Stage.CAPTION_SELECTION, Stage.SHARDS}
+    assert jobs(settings_of(finished, shards={"shard_size": 5}), instance) == ["index"]
+    assert jobs(settings_of(finished, dataset={"license": "cc0-1.0"}), instance) == ["release"]
+
+
+def test_a_lost_manifest_asks_for_a_release(finished: Path, instance: dg.DagsterInstance) -> None:
+    Layout(finished / "out").manifest.unlink()
+
+    assert jobs(settings_of(finished), instance) == ["release"]
+
+
+@pytest.mark.parametrize("change", ["add", "replace", "remove", "caption"])
+def test_a_change_of_the_source_asks_for_the_index(finished: Path, instance: dg.DagsterInstance, change: str) -> None:
+    settings = settings_of(finished)
+    assert tick(settings, instance) == NOTHING
+    match change:
+        case "add":
+            add_photo(finished, "new.jpg", LANDSCAPE, seed=99)
+        case "replace":
+            add_photo(finished, "000.jpg", LANDSCAPE, seed=99)
+        case "remove":
+            (finished / "raw" / "000.jpg").unlink()
+        case "caption":
+            (finished / "raw" / "001.txt").write_text("new")
+
+    assert jobs(settings, instance) == ["index"]
+
+
+def test_an_instance_that_was_not_told_of_the_partitions_is(built: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_of(built)
+    Layout(built / "out").tar("p1216x832", 0).unlink()
+
+    assert jobs(settings, instance) == ["index"]
+    assert materialize(settings, instance, *INDEX).success
+    (request,) = requests(settings, instance)
+    assert (request.partition_key, stages(request)) == (WIDE[0], {Stage.SHARDS})
+
+
+@pytest.mark.parametrize("job", ["index", "partitions", "release"])
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
+def test_while_a_run_is_under_way_nothing_is_asked(
+    finished: Path, instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus
+) -> None:
+    add_photo(finished, "new.jpg", LANDSCAPE, seed=99)
+    run = add_run(instance, job, status, {})
+
+    assert tick(settings_of(finished), instance) == f"run {run.run_id} of {job} is under way"
+    instance.report_run_failed(run)
+    assert jobs(settings_of(finished), instance) == ["index"]
+
+
+def test_while_a_build_is_at_work_nothing_is_asked(finished: Path, instance: dg.DagsterInstance) -> None:
+    add_photo(finished, "new.jpg", LANDSCAPE, seed=99)
+    holder = children.start(HOLD_LOCK, Layout(finished / "out").lock)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+
+    assert tick(settings_of(finished), instance) == "`dataset-assets build` is at work"
+    holder.communicate(timeout=60)
+    assert jobs(settings_of(finished), instance) == ["index"]
+
+
+def test_a_file_that_is_still_being_written_waits(finished: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_of(finished, settle_seconds=LONG)
+    for path in (finished / "raw").iterdir():
+        age(path)
+    assert materialize(settings, instance, *INDEX).success
+    keys = instance.get_dynamic_partitions("bucket_shards")
+    assert materialize(settings, instance, *PARTITIONED[1:], keys=keys).success
+    growing = add_photo(finished, "growing.jpg", LANDSCAPE, seed=99)
+    assert tick(settings, instance) == NOTHING
+
+    age(growing)
+    (request,) = requests(settings, instance)
+    assert (request.job_name, request.run_config["ops"]["raw_images"]["config"]) == ("index", {"settle_seconds": LONG})
+
+
+def test_a_part_of_a_file_is_none(finished: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_of(finished)
+    part = add_photo(finished, "new.jpg.part", LANDSCAPE, seed=99)
+    assert tick(settings, instance) == NOTHING
+
+    part.rename(part.with_suffix(""))
+    assert jobs(settings, instance) == ["index"]
+
+
+def test_what_was_tried_just_now_is_not_asked_again_but_another_change_is(
+    finished: Path, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_of(finished)
+    new = add_photo(finished, "new.jpg", LANDSCAPE, seed=99)
+    (request,) = requests(settings, instance)
+
+    instance.report_run_failed(add_run(instance, "index", dg.DagsterRunStatus.STARTED, dict(request.tags)))
+    assert tick(settings, instance) == "tried less than 10 minutes ago"
+    age(new)
+    assert jobs(settings, instance) == ["index"]
+
+
+def test_what_was_tried_long_ago_is_asked_again(
+    finished: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(finished)
+    add_photo(finished, "new.jpg", LANDSCAPE, seed=99)
+    (request,) = requests(settings, instance)
+    instance.report_run_failed(add_run(instance, "index", dg.DagsterRunStatus.STARTED, dict(request.tags)))
+    now = time.time()
+
+    monkeypatch.setattr(time, "time", lambda: now + 599)
+    assert tick(settings, instance) == "tried less than 10 minutes ago"
+    monkeypatch.setattr(time, "time", lambda: now + 601)
+    assert jobs(settings, instance) == ["index"]
+
+
+def test_a_source_that_is_empty_or_gone_is_said_and_nothing_is_changed(
+    finished: Path, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_of(finished)
+    away = (finished / "raw").rename(finished / "away")
+    assert str(tick(settings, instance)).startswith(f"source {finished}/raw: there is no such folder")
+
+    (finished / "raw").mkdir()
+    assert str(tick(settings, instance)).startswith(
+        "source folder had 20 images and has none now: is its disk mounted?"
+    )
+
+    (finished / "raw").rmdir()
+    away.rename(finished / "raw")
+    assert tick(settings, instance) == NOTHING
+
+
+def test_the_nightly_scan_compares_contents() -> None:
+    settings = settings_in(Path("/nowhere"), automation={"nightly": "23:05", "settle_seconds": 7})
+    definitions = build_definitions(settings)
+
+    schedule = definitions.get_schedule_def("nightly_checksums")
+
+    assert (schedule.cron_schedule, schedule.default_status) == ("5 23 * * *", dg.DefaultScheduleStatus.RUNNING)
+    with dg.build_schedule_context() as context:
+        (request,) = schedule.evaluate_tick(context).run_requests or ()
+    assert request.run_config == {"ops": {"raw_images": {"config": {"checksum": True, "settle_seconds": 7.0}}}}
+    job = definitions.resolve_job_def("index")
+    assert {key_of(stage) for stage in INDEX} == job.asset_layer.executable_asset_keys
+
+
+def test_both_are_off_where_the_settings_say_so() -> None:
+    on = build_definitions(settings_in(Path("/nowhere"), automation={"interval_seconds": 9}))
+    off = build_definitions(settings_in(Path("/nowhere"), automation={"watch": False, "nightly": ""}))
+
+    sensor = on.get_sensor_def("keep_up_to_date")
+    assert (sensor.default_status, sensor.minimum_interval_seconds) == (dg.DefaultSensorStatus.RUNNING, 9)
+    assert off.get_sensor_def("keep_up_to_date").default_status == dg.DefaultSensorStatus.STOPPED
+    assert list(off.schedules or ()) == []
