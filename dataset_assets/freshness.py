@@ -222,6 +222,8 @@ def judge_inputs(settings: Settings, states: States, stage: str, partition: str 
         recorded = state.report.get("inputs", {})
         changed = [name for name, digest in inputs.items() if digest != recorded.get(name)]
         return Verdict("stale", f"changed: {', '.join(changed)}")
+    if state.report.get("timeout", 0) not in (0, settings.images.timeout_seconds):
+        return Verdict("stale", "changed: timeout_seconds, which was not enough for some images")
     if retry := state.report.get("retry", 0):
         return Verdict("stale", f"{retry} files could not be read last time", retry=True)
     return FRESH

@@ -66,6 +66,8 @@ class Drop:
     reason: DropReason
     detail: str
     source_sha256: str = ""  # where the bytes were read
+    passing: bool = False  # whether the next build tries again whatever the reason is
+    timeout: float = 0  # the seconds that it was given, where that was not enough; 0 else
 
 
 def sample_key(image_id: str) -> str:

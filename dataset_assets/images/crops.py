@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from dataset_assets.catalog.images import record_checksums
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import DropReason
 from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings
 from dataset_assets.images.store import CROP_SCHEMA, ROW_GROUP, Row, find_reusable, make_row, open_rows
 from dataset_assets.images.workers import CropWorkers
@@ -59,7 +58,8 @@ def _find_shards(work: Work, *, force: bool) -> list["_Shard"]:
     for number, rows in split_shards(read_plan(work.dataset, work.partition), work.dataset.settings.shards.shard_size):
         shard = _Shard(work, number, rows, reuse=not force)
         kept = work.keep(number, shard.made_from)
-        if kept is None or kept.facts["retry"]:
+        limits = (0, work.dataset.settings.images.timeout_seconds)
+        if kept is None or kept.facts["retry"] or kept.facts["timeout"] not in limits:
             shards.append(shard)
     return shards
 
@@ -77,6 +77,7 @@ def _write_partition(
         output=fingerprint([(piece.number, piece.output) for piece in work.pieces]),
         report={
             **{name: sum(fact[name] for fact in facts) for name in ("images", "crops", "retry")},
+            "timeout": max((fact["timeout"] for fact in facts), default=0),
             "drops": dict(sum((Counter(fact["drops"]) for fact in facts), Counter())),
             "bytes": sum(piece.bytes for piece in work.pieces),
             "encoded": encoded,
@@ -114,7 +115,8 @@ class _Shard:
 
     @cached_property
     def _old(self) -> dict[str, int]:
-        return find_reusable(self._path) if self._reuse else {}
+        timeout = self._work.dataset.settings.images.timeout_seconds
+        return find_reusable(self._path, timeout) if self._reuse else {}
 
     def tasks(self) -> Iterator[CropTask]:
         """Yield the images that cannot be copied."""
@@ -133,6 +135,7 @@ class _Shard:
         """Write the file from copies and the next of `results`; return how many of these there were."""
         self._work.replace(self._number)
         drops: Counter[str] = Counter()
+        retry, timeouts = 0, {0.0}
         digests: list[Any] = []
         checksums: dict[int, str] = {}
         with writing_table(self._path, CROP_SCHEMA, compression="none") as writer:
@@ -140,6 +143,8 @@ class _Shard:
                 writer.write_table(pa.Table.from_pylist(group, schema=CROP_SCHEMA))
                 drops.update(row["reason"] for row in group if row["reason"])
                 digests += [(row["slot"], row["key"], row["source_sha256"], row["reason"]) for row in group]
+                retry += sum(row["passing"] for row in group)
+                timeouts.update(row["timeout"] for row in group)
                 progress.advance(len(group))
         settings = fingerprint_settings(self._work.dataset.settings, Stage.RESIZED_CROPS)
         targets = self.rows.select(["target_w", "target_h"]).slice(0, 1).to_pylist()
@@ -154,7 +159,8 @@ class _Shard:
                 "images": len(self.rows),
                 "crops": len(self.rows) - drops.total(),
                 "drops": dict(drops),
-                "retry": sum(count for reason, count in drops.items() if DropReason(reason).passing),
+                "retry": retry,
+                "timeout": max(timeouts),
             },
         )
         return len(checksums)

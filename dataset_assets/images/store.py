@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_assets.errors import DropReason, StorageError
+from dataset_assets.errors import StorageError
 from dataset_assets.records import Crop, Drop
 from dataset_assets.storage.parquet import open_table, read_table
 
-# Where `reason` is not "", there is no crop and the columns after `detail` are empty.
+# Where `reason` is not "", there is no crop and the columns after `timeout` are empty.
 CROP_SCHEMA = pa.schema(
     [
         ("slot", pa.int64()),
@@ -23,6 +23,8 @@ CROP_SCHEMA = pa.schema(
         ("source_sha256", pa.string()),  # "" where the source could not be read
         ("reason", pa.string()),  # a DropReason
         ("detail", pa.string()),
+        ("passing", pa.bool_()),  # the next build tries again
+        ("timeout", pa.float64()),  # the seconds that were not enough, else 0
         ("jpeg", pa.binary()),
         ("w", pa.int32()),  # the rest as in records.Crop
         ("h", pa.int32()),
@@ -43,7 +45,7 @@ Row = Mapping[str, Any]
 
 def make_row(slot: int, key: str, image_id: str, made_from: str, result: Crop | Drop) -> Row:
     """Return one row of the file."""
-    facts = asdict(result) if isinstance(result, Crop) else {"reason": result.reason.value, "detail": result.detail}
+    facts = asdict(result)
     return {
         "slot": slot,
         "key": key,
@@ -52,19 +54,27 @@ def make_row(slot: int, key: str, image_id: str, made_from: str, result: Crop | 
         "source_sha256": result.source_sha256,
         "reason": "",
         "detail": "",
+        "passing": False,
+        "timeout": 0,
         **facts,
     }
 
 
-def find_reusable(path: Path) -> dict[str, int]:
-    """Return the numbers of the rows that can be copied, by what they were made from; none of a damaged file."""
+def find_reusable(path: Path, timeout_seconds: float) -> dict[str, int]:
+    """Return the numbers of the rows that can be copied, by what they were made from; none of a damaged file.
+
+    An image that took too long is tried again only when it is given another time.
+    """
     try:
-        made = read_table(path, ["made_from", "reason"]).to_pydict()
+        made = read_table(path, ["made_from", "passing", "timeout"]).to_pydict()
     except StorageError:
         return {}
-    passing = {reason.value for reason in DropReason if reason.passing}
-    rows = enumerate(zip(made["made_from"], made["reason"], strict=True))
-    return {made_from: number for number, (made_from, reason) in rows if reason not in passing}
+    rows = enumerate(zip(*made.values(), strict=True))
+    return {
+        made_from: number
+        for number, (made_from, passing, timeout) in rows
+        if not passing and timeout in (0, timeout_seconds)
+    }
 
 
 def read_crops(path: Path) -> Iterator[Row]:

@@ -36,6 +36,15 @@ class Failure:
     traceback: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """How a worker was lost over a task."""
+
+    detail: str
+    timed_out: bool = False  # we ended it
+    killed: bool = False  # somebody else did: the system, when memory runs out
+
+
 class Job(Protocol[Task_contra, Answer_co]):
     """What workers do. It crosses process borders, so it holds nothing but what it needs to start there."""
 
@@ -46,7 +55,7 @@ class Job(Protocol[Task_contra, Answer_co]):
     def prepare(self) -> Callable[[Task_contra], Answer_co]:
         """Import what is needed, in the worker, and return what answers a task."""
 
-    def fail(self, task: Task_contra, detail: str) -> Answer_co:
+    def fail(self, task: Task_contra, loss: Loss) -> Answer_co:
         """Return the answer to a task that its worker did not survive, in the parent."""
 
 
@@ -79,13 +88,14 @@ class CropJob:
             except SampleError as error:
                 return _drop(error.reason, error.detail, data)
             except MemoryError:
-                return _drop(DropReason.DECODE_ERROR, "there is not enough memory for it", data)
+                return _drop(DropReason.DECODE_ERROR, "there is not enough memory for it", data, passing=True)
 
         return answer
 
-    def fail(self, task: CropTask, detail: str) -> Drop:
+    def fail(self, task: CropTask, loss: Loss) -> Drop:
         """Return the drop of an image that took its worker with it."""
-        return Drop(reason=DropReason.DECODE_ERROR, detail=detail)
+        timeout = self.timeout_seconds if loss.timed_out else 0
+        return Drop(reason=DropReason.DECODE_ERROR, detail=loss.detail, passing=loss.killed, timeout=timeout)
 
 
 def work(connection: Connection, job: Job[Any, Any]) -> None:
@@ -118,5 +128,6 @@ def _serve(connection: Connection, job: Job[Any, Any]) -> None:
         connection.send(answer(task))
 
 
-def _drop(reason: DropReason, detail: str, data: bytes | None) -> Drop:
-    return Drop(reason=reason, detail=detail, source_sha256="" if data is None else sha256(data).hexdigest())
+def _drop(reason: DropReason, detail: str, data: bytes | None, *, passing: bool = False) -> Drop:
+    checksum = "" if data is None else sha256(data).hexdigest()
+    return Drop(reason=reason, detail=detail, source_sha256=checksum, passing=passing or reason.passing)

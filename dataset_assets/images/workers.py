@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from dataset_assets.errors import DatasetError
-from dataset_assets.images.worker import CropJob, Failure, Job, Started, work
+from dataset_assets.images.worker import CropJob, Failure, Job, Loss, Started, work
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Reader
@@ -171,7 +171,7 @@ class Workers(Generic[Task, Answer]):
                 self._receive(worker)
         for worker in self._busy():
             if monotonic() - worker.since > limit and not worker.connection.poll():
-                self._bury(worker, f"took longer than {limit:g} seconds")
+                self._bury(worker, timed_out=True)
 
     def _receive(self, worker: _Worker[Task, Answer]) -> None:
         """Take in one message of a worker, or its death."""
@@ -191,9 +191,9 @@ class Workers(Generic[Task, Answer]):
             case _:
                 worker.jobs.popleft().answer.append(message)
 
-    def _bury(self, worker: _Worker[Task, Answer], detail: str = "") -> None:
-        """Remove a worker that died or must: its first job is counted as failed, the next is taken back."""
-        if not detail:
+    def _bury(self, worker: _Worker[Task, Answer], *, timed_out: bool = False) -> None:
+        """Remove a worker that died or must: its first task has failed, the next is taken back."""
+        if not timed_out:
             worker.process.join(1)
         code = worker.process.exitcode
         worker.end()
@@ -204,8 +204,14 @@ class Workers(Generic[Task, Answer]):
                 'have `if __name__ == "__main__":`?'
             )
         if worker.jobs:
+            limit = f"took longer than {self._job.timeout_seconds:g} seconds"
+            loss = Loss(
+                detail=limit if timed_out else f"the worker process {_describe(code)}",
+                timed_out=timed_out,
+                killed=not timed_out and code == -signal.SIGKILL,
+            )
             item = worker.jobs.popleft()
-            item.answer.append(self._job.fail(item.task, detail or f"the worker process {_describe(code)}"))
+            item.answer.append(self._job.fail(item.task, loss))
             self._returned.extend(worker.jobs)
 
     def _busy(self) -> list[_Worker[Task, Answer]]:

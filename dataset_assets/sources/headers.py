@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from dataset_assets.errors import DropReason, SampleError
+from dataset_assets.images.worker import Loss
 from dataset_assets.images.workers import Workers
 from dataset_assets.records import Header
 from dataset_assets.settings import ImageSettings
@@ -45,9 +46,9 @@ class ProbeJob:
 
         return lambda task: [look(*file) for file in task]
 
-    def fail(self, task: list[File], detail: str) -> str:
+    def fail(self, task: list[File], loss: Loss) -> str:
         """Return what happened to the worker: which file it was is found out file by file."""
-        return detail
+        return loss.detail
 
 
 def read_headers(

@@ -53,7 +53,7 @@ def tick(settings: Settings, instance: dg.DagsterInstance) -> list[dg.RunRequest
     definitions = build_definitions(settings)
     with open_dataset(settings) as dataset:
         context = dg.build_sensor_context(instance=instance, definitions=definitions, resources={"dataset": dataset})
-        said = definitions.get_sensor_def("keep_up_to_date").evaluate_tick(context)
+        said = definitions.resolve_sensor_def("keep_up_to_date").evaluate_tick(context)
     return [*said.run_requests] if said.run_requests else str(said.skip_message)
 
 
@@ -167,7 +167,7 @@ def test_an_instance_that_was_not_told_of_the_partitions_is(built: Path, instanc
 
 
 @pytest.mark.parametrize("job", ["index", "partitions", "release"])
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
 def test_while_a_run_is_under_way_nothing_is_asked(
     finished: Path, instance: dg.DagsterInstance, job: str, status: dg.DagsterRunStatus
 ) -> None:
@@ -263,7 +263,7 @@ def test_the_nightly_scan_compares_contents() -> None:
     settings = settings_in(Path("/nowhere"), automation={"nightly": "23:05", "settle_seconds": 7})
     definitions = build_definitions(settings)
 
-    schedule = definitions.get_schedule_def("nightly_checksums")
+    schedule = definitions.resolve_schedule_def("nightly_checksums")
 
     assert (schedule.cron_schedule, schedule.default_status) == ("5 23 * * *", dg.DefaultScheduleStatus.RUNNING)
     with dg.build_schedule_context() as context:
@@ -277,7 +277,7 @@ def test_both_are_off_where_the_settings_say_so() -> None:
     on = build_definitions(settings_in(Path("/nowhere"), automation={"interval_seconds": 9}))
     off = build_definitions(settings_in(Path("/nowhere"), automation={"watch": False, "nightly": ""}))
 
-    sensor = on.get_sensor_def("keep_up_to_date")
+    sensor = on.resolve_sensor_def("keep_up_to_date")
     assert (sensor.default_status, sensor.minimum_interval_seconds) == (dg.DefaultSensorStatus.RUNNING, 9)
-    assert off.get_sensor_def("keep_up_to_date").default_status == dg.DefaultSensorStatus.STOPPED
+    assert off.resolve_sensor_def("keep_up_to_date").default_status == dg.DefaultSensorStatus.STOPPED
     assert list(off.schedules or ()) == []
