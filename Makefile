@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := data/demo
 
-.PHONY: help install demo test proofs check format dev clean
+.PHONY: help install demo test proofs check format bench-noop dev clean
 
 help:  ## list what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/installed  ## set up .venv
 
@@ -41,6 +41,11 @@ check: install  ## lint and type check
 format: install  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Some minutes the first time: the datasets it measures are kept in BENCH.
+BENCH ?= /tmp/dataset-assets-bench
+bench-noop: install  ## measure builds that have nothing or little to do
+	$(BIN)/python benchmarks/noop.py --folder '$(BENCH)' --report benchmarks/NOOP.md
 
 CONFIG ?= dataset.toml
 PORT ?= 3000

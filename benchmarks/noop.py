@@ -182,8 +182,10 @@ def add_photo(folder: Path) -> Path:
     return path
 
 
-def times_of_tars(out: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in (out / "export").rglob("*.tar")}
+def times_of_artifacts(out: Path) -> dict[Path, int]:
+    """Return when each tar, file of crops and plan was written."""
+    artifacts = [*(out / "export").rglob("*.tar"), *(out / "crops").rglob("*.parquet"), *(out / "plans").iterdir()]
+    return {path: path.stat().st_mtime_ns for path in artifacts}
 
 
 def measure_dataset(folder: Path, images: int) -> list[tuple[str, ...]]:
@@ -191,12 +193,11 @@ def measure_dataset(folder: Path, images: int) -> list[tuple[str, ...]]:
     config, out = str(make_corpus(folder, images)), folder / "out"
     build = ["-c", COMMAND, "build", "--config", config]
     watched = [folder / "raw", out / "crops", out / "export"]
-    rows = []
-    if not (out / "export" / "manifest.json").exists():
-        first = measure(build, [])
-        rows.append(row(images, "first build", first, "everything is made"))
-    else:
-        measure(build, [])  # whatever an earlier measurement left undone, and the files of Python and SQLite warm
+    first = folder / "first.json"  # what the first build cost, for the reports of later measurements
+    if not first.exists():
+        first.write_text(json.dumps(row(images, "first build", measure(build, []), "everything is made")))
+    rows: list[tuple[str, ...]] = [tuple(json.loads(first.read_text()))]
+    measure(build, [])  # whatever an earlier measurement left undone, and the files of Python and SQLite warm
     noop = measure(build, watched)
     rows.append(row(images, "no-op build", noop, describe(noop, folder)))
     status = measure(["-c", COMMAND, "status", "--config", config], watched)
@@ -207,13 +208,21 @@ def measure_dataset(folder: Path, images: int) -> list[tuple[str, ...]]:
         raise SystemExit(f"the sensor says {said}")
     tick = Run(wall=wall, cpu=cpu, memory=ticks.memory, said="", torch=ticks.torch, opened=ticks.opened)
     rows.append(row(images, "sensor tick", tick, describe(tick, folder)))
-    before = times_of_tars(out)
+    before = times_of_artifacts(out)
     add_photo(folder)
     one = measure(build, watched)
-    after = times_of_tars(out)
-    written = sum(1 for path, when in after.items() if before.get(path) != when)
-    rows.append(row(images, "add one image", one, f"{written} of {len(after)} tars written; {describe(one, folder)}"))
+    written = describe_written(before, times_of_artifacts(out))
+    rows.append(row(images, "add one image", one, f"{written}; {describe(one, folder)}"))
     return rows
+
+
+def describe_written(before: dict[Path, int], after: dict[Path, int]) -> str:
+    """Return how many plans, of which there is one a partition, files of crops and tars were written."""
+    written = []
+    for kind, name in (("plans", "plans"), ("crops", "crops"), ("tars", "export")):
+        times = {path: when for path, when in after.items() if name in path.parts}
+        written.append(f"{sum(before.get(path) != when for path, when in times.items())} of {len(times)} {kind}")
+    return f"wrote {', '.join(written)}"
 
 
 def describe(run: Run, folder: Path) -> str:
@@ -228,7 +237,7 @@ def describe(run: Run, folder: Path) -> str:
 
 
 def wanted(path: str) -> bool:
-    return not path.endswith((".json", ".md", ".txt"))
+    return not path.endswith((".json", ".md", ".txt", ".writing"))  # the last is a file that is being written
 
 
 def row(images: int, what: str, run: Run, notes: str) -> tuple[str, ...]:
@@ -240,17 +249,11 @@ def render(rows: list[tuple[str, ...]]) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     head = ("images", "what", "wall s", "CPU s", "peak MB", "what was done")
     table = ["| " + " | ".join(cells) + " |" for cells in (head, ("--:", "---", "--:", "--:", "--:", "---"), *rows)]
-    return "\n".join(
-        [
-            "# Doing nothing, and doing little",
-            "",
-            f"Measured on {time.strftime('%Y-%m-%d', time.gmtime())} with {len(os.sched_getaffinity(0))} cores and "
-            f"{memory:.0f} GiB of memory, Python {sys.version.split()[0]}; `make bench-noop`. README.md says how.",
-            "",
-            *table,
-            "",
-        ]
+    machine = f"{len(os.sched_getaffinity(0))} cores and {memory:.0f} GiB of memory, Python {sys.version.split()[0]}"
+    said = (
+        f"Measured on {time.strftime('%Y-%m-%d', time.gmtime())} with {machine}: `make bench-noop`, README.md says how."
     )
+    return "\n".join(["# Doing nothing, and doing little", "", said, "", *table, ""])
 
 
 def main() -> None:
@@ -263,7 +266,7 @@ def main() -> None:
     rows: list[tuple[str, ...]] = []
     for images in options.images:
         rows += measure_dataset(options.folder.absolute() / str(images), images)
-        print(render(rows[-5:]), flush=True)
+        print(render(rows), flush=True)
     if options.report:
         options.report.write_text(render(rows), encoding="utf-8")
 

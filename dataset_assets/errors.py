@@ -5,6 +5,7 @@
     ├── SourceError              a whole source cannot be read: a folder that is not there, no permission
     ├── CatalogError             dataset.sqlite is locked, damaged, or made by a newer version
     ├── StorageError             an artifact cannot be written or read: disk full, read-only, damaged
+    │   └── DamagedError         a file of a stage is damaged or gone, and is made again by the next build
     ├── OrderError               a stage was asked for before the one that it needs
     ├── IncompleteError          counts that must add up do not, or an export would be incomplete
     └── SampleError              one image cannot be used; caught where images are worked on and counted
@@ -34,6 +35,10 @@ class CatalogError(DatasetError):
 
 class StorageError(DatasetError):
     """An artifact cannot be written or read."""
+
+
+class DamagedError(StorageError):
+    """A file of a stage is damaged or gone: the stage makes it again."""
 
 
 class OrderError(DatasetError):

@@ -32,6 +32,8 @@ VERSIONS = {
     "contact_sheet": 1,
 }
 
+MODIFIED = "modified_ns"  # a piece's fact: the time of its file, for those in the export, which others may write to
+
 Inputs = dict[str, str]  # what a stage is made from: name of the input → its digest
 
 
@@ -230,7 +232,7 @@ def judge_inputs(settings: Settings, states: States, stage: str, partition: str 
 
 
 def is_whole(layout: Layout, piece: Piece) -> bool:
-    """Return whether a piece's file is there with its size."""
+    """Return whether a piece's file is there with its size, and untouched where the piece knows its time."""
     return not _find_damage(layout, piece)
 
 
@@ -238,10 +240,12 @@ def _find_damage(layout: Layout, piece: Piece) -> str:
     if not piece.path:
         return ""
     try:
-        size = (layout.root / piece.path).stat().st_size
+        status = (layout.root / piece.path).stat()
     except OSError as error:
         return f"{piece.path}: {error.strerror}"
-    return "" if size == piece.bytes else f"{piece.path}: {size} bytes, {piece.bytes} were written"
+    if status.st_size != piece.bytes:
+        return f"{piece.path}: {status.st_size} bytes, {piece.bytes} were written"
+    return f"{piece.path}: touched since" if piece.facts.get(MODIFIED, status.st_mtime_ns) != status.st_mtime_ns else ""
 
 
 def _caption_stages(settings: Settings) -> tuple[str, ...]:

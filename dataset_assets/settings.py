@@ -232,11 +232,16 @@ class Settings(_Model):
     @property
     def workers(self) -> int:
         """How many worker processes: the setting, or one a core that this process may use."""
-        return self.work.workers or len(os.sched_getaffinity(0))
+        return self.work.workers or count_cores()
 
     def resolve(self, path: str) -> Path:
         """Return `path` from the file as an absolute path."""
         return (self.folder / Path(path).expanduser()).absolute()
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def find_config(config: str | Path | None = None) -> Path:

@@ -4,7 +4,8 @@ Every stage that leaves artifacts goes through here, so that the order that make
 the record of a file is dropped before the file is replaced and written after, and the record of the stage comes last.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
@@ -23,6 +24,7 @@ from dataset_assets.catalog.state import (
     void_state,
 )
 from dataset_assets.dataset import Dataset
+from dataset_assets.errors import DamagedError
 from dataset_assets.freshness import Inputs, fingerprint, is_whole, judge_inputs, list_inputs
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.lock import holding
@@ -44,16 +46,34 @@ def holding_lock(partitions: str = "") -> Callable[[Callable[P, R]], Callable[P,
         @wraps(stage)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             call = parameters.bind(*args, **kwargs)
+            keys = None
             if partitions:
                 given = call.arguments[partitions]
-                call.arguments[partitions] = given if isinstance(given, str) else list(given)
-            keys = call.arguments.get(partitions, ())
-            with holding(call.arguments["dataset"].layout.locks, [keys] if isinstance(keys, str) else keys):
+                keys = [given] if isinstance(given, str) else list(given)
+                call.arguments[partitions] = given if isinstance(given, str) else keys
+            with holding(call.arguments["dataset"].layout.locks, keys):
                 return stage(*call.args, **call.kwargs)
 
         return run
 
     return wrap
+
+
+@contextmanager
+def condemning(dataset: Dataset, piece: tuple[str, str, int], path: Path) -> Iterator[None]:
+    """Remove a piece's file where it turns out to be damaged, so that the next run of its stage makes it again.
+
+    `piece` is its stage, partition and number. Raises DamagedError, which says so.
+    """
+    try:
+        yield
+    except DamagedError as error:
+        stage, partition, number = piece
+        with dataset.catalog.writing() as connection:
+            drop_piece(connection, stage, partition, number)
+            void_state(connection, stage, partition)
+        remove(path)
+        raise DamagedError(f"{path} was damaged and has been removed: build again, and it is made anew") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 
@@ -44,39 +45,50 @@ def write_settings(
 
 
 def start(
-    folder: Path, *arguments: object, powerless: bool = False, module: str = "dataset_assets.cli", **environment: str
+    folder: Path,
+    *arguments: object,
+    powerless: bool = False,
+    module: str = "dataset_assets.cli",
+    log: Path | None = None,
+    **environment: str,
 ) -> subprocess.Popen[str]:
-    """Start a command in `folder`; `powerless`: permissions count, for root as well."""
+    """Start a command in `folder`, as the first of a process group.
+
+    `powerless`: permissions count, for root as well. What it prints goes to the file `log`, else to pipes.
+    """
     call = "from dataset_assets.cli import main; main()" if module == "dataset_assets.cli" else ""
     command = [sys.executable, *(["-c", call] if call else ["-m", module]), *map(str, arguments)]
     if powerless and os.geteuid() == 0:
         command = ["setpriv", f"--bounding-set={_POWERS}", f"--inh-caps={_POWERS}", *command]
     kept = {name: value for name, value in os.environ.items() if name not in ("DAGSTER_HOME", "DATASET_CONFIG")}
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**kept, "PYTHONPATH": str(_ROOT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with ExitStack() as stack:
+        output = stack.enter_context(log.open("w")) if log else subprocess.PIPE
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**kept, "PYTHONPATH": str(_ROOT), **environment},
+            stdout=output,
+            stderr=output,
+            text=True,
+            process_group=0,
+        )
 
 
 def run(
     folder: Path, *arguments: object, powerless: bool = False, module: str = "dataset_assets.cli", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in `folder` to its end."""
-    child = start(folder, *arguments, powerless=powerless, module=module, **environment)
+    child = start(folder, *arguments, powerless=powerless, module=module, log=None, **environment)
     printed, complaints = child.communicate(timeout=_PATIENCE)
     return subprocess.CompletedProcess(child.args, child.returncode, printed, complaints)
 
 
-def wait_for(what: Callable[[], object]) -> None:
-    """Return when `what` is true."""
+def wait_for(what: Callable[[], object], *, every: float = 0.01) -> None:
+    """Return when `what`, asked `every` so many seconds, is true."""
     deadline = time.monotonic() + _PATIENCE
     while not what():
         assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 def children_of(process: int) -> list[int]:

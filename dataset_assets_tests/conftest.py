@@ -25,7 +25,7 @@ def built(_built_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_built_once, tmp_path / "built"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def quick_workers() -> Iterator[None]:
     """Crop workers that start in milliseconds, as copies of a process that has imported torch already.
 

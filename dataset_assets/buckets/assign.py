@@ -14,7 +14,7 @@ from dataset_assets.buckets.choose import NO_BUCKET, choose_buckets
 from dataset_assets.buckets.protos import make_buckets
 from dataset_assets.captions.sidecar import register_variants
 from dataset_assets.catalog.images import count_images, usable_images
-from dataset_assets.catalog.slots import next_slots, release_slots, slot_table, take_slots
+from dataset_assets.catalog.slots import count_slots, next_slots, release_slots, slot_table, take_slots
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason
 from dataset_assets.freshness import Stage, fingerprint
@@ -45,19 +45,19 @@ def assign_buckets(dataset: Dataset, *, force: bool = False) -> Assignment:
         register_variants(connection, dataset.settings.captions)
         moved = _seat(connection, buckets)
         counts = count_images(connection)
-        seated = slot_table(connection).to_pandas()
-    too_small = counts.pop("", 0) - len(seated)
+        filled = count_slots(connection)
+    seated = sum(filled.values())
+    too_small = counts.pop("", 0) - seated
     plans = write_plans(dataset)
-    filled = seated["bucket_id"].value_counts()
     outcome = work.finish(
         output=fingerprint(plans.digests),
         report={
-            "seen": len(seated) + too_small + sum(counts.values()),
-            "assigned": len(seated),
+            "seen": seated + too_small + sum(counts.values()),
+            "assigned": seated,
             "drops": {**counts, DropReason.TOO_SMALL.value: too_small},
             "seated": moved.seated,
             "released": moved.released,
-            "buckets": {str(name): int(count) for name, count in filled.items()},
+            "buckets": filled,
             "partitions": len(plans.digests),
             "partitions_changed": len(plans.changed),
         },

@@ -22,10 +22,9 @@ from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import CaptionSettings, VariantSettings
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan
-from dataset_assets.sources.base import split_sidecars
+from dataset_assets.sources.base import LARGEST_SIDECAR, split_sidecars
 from dataset_assets.work import Outcome, begin, holding_lock
 
-_LARGEST = 1 << 20  # bytes: a longer file is no caption
 _BACKEND = "sidecar"
 _BATCH = 1000  # captions a transaction
 
@@ -105,8 +104,8 @@ def parse_caption(data: bytes, field: str | None) -> tuple[CaptionStatus, str, s
     The file is UTF-8, with or without a byte order mark; white space around the text is not part of it. With `field`
     the file is a JSON object and the text one of its values.
     """
-    if len(data) > _LARGEST:
-        return CaptionStatus.ERROR, "", f"{len(data)} bytes; a caption file has at most {_LARGEST}"
+    if len(data) > LARGEST_SIDECAR:
+        return CaptionStatus.ERROR, "", f"a caption file has at most {LARGEST_SIDECAR} bytes"
     try:
         text = data.decode("utf-8-sig")
         value: Any = json.loads(text) if field is not None else text

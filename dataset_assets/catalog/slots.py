@@ -31,6 +31,12 @@ def slot_table(connection: Connection) -> pa.Table:
     return fetch_table(connection, select(slots.c.image, slots.c.bucket_id, slots.c.slot), SLOT_SCHEMA)
 
 
+def count_slots(connection: Connection) -> dict[str, int]:
+    """Return how many slots of each bucket are taken; a bucket without one has no entry."""
+    counted = select(slots.c.bucket_id, func.count()).group_by(slots.c.bucket_id).order_by(slots.c.bucket_id)
+    return {bucket_id: count for bucket_id, count in connection.execute(counted)}
+
+
 def next_slots(connection: Connection) -> dict[str, int]:
     """Return the first slot of each bucket that was never given; a bucket without one has no entry."""
     return {bucket_id: slot for bucket_id, slot in connection.execute(select(buckets))}

@@ -20,6 +20,7 @@ from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.errors import DatasetError, StorageError
 from dataset_assets.freshness import Stage, Verdict
 from dataset_assets.progress import Progress
+from dataset_assets.release.inspect import inspect_export
 from dataset_assets.settings import Settings
 from dataset_assets.status import judge_all
 from dataset_assets.storage.atomic import sweep
@@ -53,6 +54,8 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False,
         last = (Stage.MANIFEST, Stage.DATASET_CARD)
         if any(not verdict.fresh for (stage, _), verdict in judge_all(dataset).items() if stage in last):
             runner.run(last)
+        if faults := inspect_export(dataset):
+            raise DatasetError("\n".join(faults))
 
 
 @contextmanager

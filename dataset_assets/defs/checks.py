@@ -13,27 +13,31 @@ from dataset_assets.progress import Progress
 from dataset_assets.release.inspect import inspect_export, inspect_shards
 
 _MOST_DROPS = 0.5  # of the images seen: more is rarely meant
+_MOST_REMOVED = 0.1  # of the images there were, since the scan before: likewise
 _LEAST_COVERAGE = 0.9  # of the samples
-_SHOWN = 20  # faults
+_SHOWN = 20  # faults in the metadata
+_NAMED = 3  # faults in the description
 
 
 @dg.asset_check(
     asset=Stage.RAW_IMAGES,
     description=(
         "Images were found and most of them can be used. When it fails: look at the table of drops; a wrong path under "
-        "[[sources]] is the usual reason for none."
+        "[[sources]] is the usual reason for none, a disk that is not mounted one for many that were removed."
     ),
 )
 def images_usable(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Warn when there is nothing to build from, or little of what is there."""
     with failing(), dataset.catalog.reading() as connection:
         report = find_state(load_states(connection, [""]), Stage.RAW_IMAGES).report
+    gone = (report["seen"] + report["removed"]) * _MOST_REMOVED
     return dg.AssetCheckResult(
-        passed=report["usable"] > report["seen"] * (1 - _MOST_DROPS),
+        passed=report["usable"] > report["seen"] * (1 - _MOST_DROPS) and report["removed"] <= gone,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
             "seen": report["seen"],
             "usable": report["usable"],
+            "removed": report["removed"],
             "drops": make_table(report["drops"], "reason", "images"),
         },
     )
@@ -115,10 +119,11 @@ def export_complete(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
 
 def _judge(faults: Sequence[object], counts: dict[str, int]) -> dg.AssetCheckResult:
     """Return a check's result; the first faults are shown, all are counted."""
+    more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
     shown = "\n".join(f"- `{fault}`" for fault in faults[:_SHOWN])
     return dg.AssetCheckResult(
         passed=not faults,
-        description=str(faults[0]) if faults else None,
+        description="; ".join(map(str, faults[:_NAMED])) + more if faults else None,
         metadata={**counts, "faults": len(faults), **({"first_faults": dg.MetadataValue.md(shown)} if faults else {})},
     )
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from dataset_assets.errors import CatalogError, DatasetError, SourceError, StorageError
+from dataset_assets.errors import CatalogError, DatasetError, SourceError
 
-_PASSING = (CatalogError, SourceError, StorageError)
+_PASSING = (CatalogError, SourceError)
 _RETRIES = 2
 _WAIT_SECONDS = 3
 

@@ -23,7 +23,7 @@ from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan, split_shards
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.parquet import writing_table
-from dataset_assets.work import Outcome, Work, begin, holding_lock
+from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
 
 @holding_lock("partitions")
@@ -138,7 +138,11 @@ class _Shard:
         retry, timeouts = 0, {0.0}
         digests: list[Any] = []
         checksums: dict[int, str] = {}
-        with writing_table(self._path, CROP_SCHEMA, compression="none") as writer:
+        piece = (self._work.stage, self._work.partition, self._number)
+        with (
+            condemning(self._work.dataset, piece, self._path),
+            writing_table(self._path, CROP_SCHEMA, compression="none") as writer,
+        ):
             for group in self._rows_of(results, checksums):
                 writer.write_table(pa.Table.from_pylist(group, schema=CROP_SCHEMA))
                 drops.update(row["reason"] for row in group if row["reason"])

@@ -46,6 +46,8 @@ Row = Mapping[str, Any]
 def make_row(slot: int, key: str, image_id: str, made_from: str, result: Crop | Drop) -> Row:
     """Return one row of the file."""
     facts = asdict(result)
+    if isinstance(result, Drop):
+        facts |= {"reason": result.reason.value, "passing": result.passing or result.reason.passing}
     return {
         "slot": slot,
         "key": key,

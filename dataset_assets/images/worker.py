@@ -130,4 +130,4 @@ def _serve(connection: Connection, job: Job[Any, Any]) -> None:
 
 def _drop(reason: DropReason, detail: str, data: bytes | None, *, passing: bool = False) -> Drop:
     checksum = "" if data is None else sha256(data).hexdigest()
-    return Drop(reason=reason, detail=detail, source_sha256=checksum, passing=passing or reason.passing)
+    return Drop(reason=reason, detail=detail, source_sha256=checksum, passing=passing)

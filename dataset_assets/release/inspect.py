@@ -4,6 +4,7 @@ shards/verify.py trusts nothing but an export's folder; this compares with what 
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from dataset_assets.buckets.protos import make_buckets
 from dataset_assets.catalog.slots import repeated_ids
@@ -13,12 +14,13 @@ from dataset_assets.catalog.state import (
     drop_piece,
     load_pieces,
     load_states,
+    put_piece,
     put_state,
     void_state,
 )
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
-from dataset_assets.freshness import Stage, fingerprint, is_whole, list_inputs
+from dataset_assets.freshness import MODIFIED, Stage, fingerprint, is_whole, list_inputs
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.release.check import check_manifest
 from dataset_assets.release.manifest import ShardEntry, load_manifest
@@ -46,8 +48,11 @@ def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Pro
         (dataset.layout.root / piece.path, make_entry(piece), promises[Partition.parse(piece.partition).bucket_id])
         for piece in pieces
     ]
+    times = [path.stat().st_mtime_ns if path.exists() else 0 for path, _, _ in tasks]
     reports = verify_shards(tasks, settings.workers, progress or Silence())
-    _record(dataset, keys, [piece for piece, report in zip(pieces, reports, strict=True) if report.faults])
+    intact = [replace(piece, facts={MODIFIED: modified}) for piece, modified in zip(pieces, times, strict=True)]
+    damaged = [piece for piece, report in zip(pieces, reports, strict=True) if report.faults]
+    _record(dataset, keys, intact, damaged)
     return Report(
         faults=tuple(fault for report in reports for fault in report.faults),
         files=len(tasks),
@@ -56,12 +61,18 @@ def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Pro
     )
 
 
-def _record(dataset: Dataset, partitions: Sequence[str], damaged: Sequence[Piece]) -> None:
+def _record(dataset: Dataset, partitions: Sequence[str], read: Sequence[Piece], damaged: Sequence[Piece]) -> None:
+    """Record which tars were read as they are now, and which have to be written again."""
     with dataset.catalog.writing() as connection:
         states = load_states(connection, list(partitions))
         for piece in damaged:
             drop_piece(connection, Stage.SHARDS, piece.partition, piece.number)
             void_state(connection, Stage.SHARDS, piece.partition)
+        for key in partitions:
+            for piece in load_pieces(connection, Stage.SHARDS_INTACT, key):
+                drop_piece(connection, piece.stage, key, piece.number)
+        for piece in read:
+            put_piece(connection, replace(piece, stage=Stage.SHARDS_INTACT))
         for key in set(partitions) - {piece.partition for piece in damaged}:
             inputs = list_inputs(dataset.settings, states, Stage.SHARDS_INTACT, key)
             state = StageState(

@@ -40,7 +40,10 @@ def draw_export(export: Path, *, title: str) -> bytes:
 
     Raises StorageError where the export is not what its manifest lists.
     """
-    manifest = parse_manifest(load_manifest(export / EXPORT_MANIFEST))
+    try:
+        manifest = parse_manifest(load_manifest(export / EXPORT_MANIFEST))
+    except ValueError as error:
+        raise StorageError(f"{export / EXPORT_MANIFEST} is not a manifest: {error}") from None
     largest = sorted(manifest.buckets.items(), key=lambda item: (-item[1].count, item[0]))[:_BUCKETS]
     try:
         return draw_sheet([_show_bucket(export, bucket_id, entry) for bucket_id, entry in largest], title=title)

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from dataset_assets.buckets.protos import make_buckets
 from dataset_assets.captions.sidecar import live_sources
@@ -10,7 +11,7 @@ from dataset_assets.catalog.captions import CaptionStatus, count_captions, list_
 from dataset_assets.catalog.state import Piece, load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, IncompleteError
-from dataset_assets.freshness import Stage, find_state, fingerprint, judge
+from dataset_assets.freshness import MODIFIED, Stage, find_state, fingerprint, judge
 from dataset_assets.release.card import CaptionUsage, render_card
 from dataset_assets.release.inspect import make_entry
 from dataset_assets.release.manifest import (
@@ -22,7 +23,8 @@ from dataset_assets.release.manifest import (
 )
 from dataset_assets.shards.partition import Partition
 from dataset_assets.storage.atomic import remove, write_bytes
-from dataset_assets.work import Outcome, begin, holding_lock
+from dataset_assets.storage.layout import shard_path
+from dataset_assets.work import Outcome, Work, begin, holding_lock
 
 _NAMED = 3  # stale partitions that a message names
 
@@ -47,6 +49,7 @@ def write_manifest(dataset: Dataset, *, force: bool = False) -> Outcome:
             remove(path)  # of tars that are gone
         said = ", ".join(f"{reason} {count:,}" for reason, count in drops.most_common() if count)
         raise IncompleteError(f"there is nothing to export: {assigned['seen']:,} images seen{said and f' ({said})'}")
+    _remove_strays(dataset, shards)
     manifest = build_manifest(
         dataset.settings,
         created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -58,7 +61,7 @@ def write_manifest(dataset: Dataset, *, force: bool = False) -> Outcome:
     data = dump_manifest(manifest)
     work.replace()
     write_bytes(dataset.layout.manifest, data)
-    work.put(dataset.layout.manifest, made_from=fingerprint(work.inputs), output=fingerprint(data.decode()))
+    _put(work, dataset.layout.manifest, fingerprint(data.decode()))
     summary = manifest["summary"]
     return work.finish(
         output=fingerprint(data.decode()),
@@ -91,8 +94,21 @@ def write_card(dataset: Dataset, *, force: bool = False) -> Outcome:
     card = render_card(load_manifest(dataset.layout.manifest), usage, dataset.settings.dataset).encode()
     work.replace()
     write_bytes(dataset.layout.card, card)
-    work.put(dataset.layout.card, made_from=fingerprint(work.inputs), output=fingerprint(card.decode()))
+    _put(work, dataset.layout.card, fingerprint(card.decode()))
     return work.finish(output=fingerprint(card.decode()), report={"bytes": len(card)})
+
+
+def _remove_strays(dataset: Dataset, shards: Iterable[Piece]) -> None:
+    """Remove tars that no shard is recorded of: a catalog that was lost made them."""
+    known = {piece.path for piece in shards}
+    for path in dataset.layout.export.glob(shard_path("*", 0).replace("000000", "*")):
+        if str(path.relative_to(dataset.layout.root)) not in known:
+            remove(path)
+
+
+def _put(work: Work, path: Path, output: str) -> None:
+    """Record a file of the export that people may be tempted to edit."""
+    work.put(path, made_from=fingerprint(work.inputs), output=output, facts={MODIFIED: path.stat().st_mtime_ns})
 
 
 def _require_fresh_shards(dataset: Dataset) -> None:

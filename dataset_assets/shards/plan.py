@@ -180,7 +180,7 @@ def _forget(dataset: Dataset, removed: Sequence[str], pieces: Sequence[Piece], *
     for piece in pieces:
         if piece.partition not in gone or not piece.path:
             continue
-        shared = piece.stage in (Stage.RESIZED_CROPS, Stage.SHARDS)
+        shared = piece.stage in (Stage.RESIZED_CROPS, Stage.SHARDS, Stage.SHARDS_INTACT)
         if not (shared and (Partition.parse(piece.partition).bucket_id, piece.number) in taken):
             remove(dataset.layout.root / piece.path)
     with dataset.catalog.writing() as connection:

@@ -4,7 +4,7 @@ Nothing raises for bad content: what is wrong becomes a `Fault` with the file, t
 says what is checked; what one sample must be is in check.py, and what a manifest must be in release/check.py.
 """
 
-import os
+import re
 from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -19,13 +19,16 @@ from dataset_assets.errors import StorageError
 from dataset_assets.progress import Progress
 from dataset_assets.release.check import check_manifest, manifest_buckets
 from dataset_assets.release.manifest import Manifest, ShardEntry, load_manifest
+from dataset_assets.settings import count_cores
 from dataset_assets.shards.check import Promise, check_sample
 from dataset_assets.shards.sample import MEMBERS
 from dataset_assets.shards.tar import Member, TarError, TarReader
 from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST
 
 HOST_FILES = (".cache", ".git", ".gitattributes")  # what a host or its download tool puts beside an export
+DESKTOP_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")  # what looking at a folder leaves in it
 
+_EXPORT_ID = re.compile(r"Export ID[^0-9a-f\n]*([0-9a-f]{16})\b")  # as cards name it
 _MOST_FAULTS = 100  # of one tar; a systematic fault must not fill the memory with a line a sample
 _DIGEST = 32  # bytes
 
@@ -77,8 +80,9 @@ def verify(export: Path, *, workers: int = 0, progress: Progress) -> Report:
     manifest, faults = _read_manifest(export / EXPORT_MANIFEST)
     entries = [] if manifest is None else list(_entries(manifest))
     faults += check_files(manifest, files.keys())
+    faults += _check_card(manifest, files.get(EXPORT_CARD))
     present = [(files[entry.path], entry, promise) for entry, promise in entries if entry.path in files]
-    reports = verify_shards(present, workers or len(os.sched_getaffinity(0)), progress)
+    reports = verify_shards(present, workers or count_cores(), progress)
     faults += [fault for report in reports for fault in report.faults]
     faults += _repeated_keys([entry.path for _, entry, _ in present], [report.digests for report in reports])
     return Report(
@@ -144,10 +148,28 @@ def check_files(manifest: Manifest | None, files: Set[str]) -> list[Fault]:
     return faults + [Fault(name, "", "the manifest does not list this file") for name in unlisted]
 
 
+def _check_card(manifest: Manifest | None, path: Path | None) -> list[Fault]:
+    """Return a fault where the card is of another export."""
+    if manifest is None or path is None:
+        return []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return [Fault(EXPORT_CARD, "", f"the file cannot be read: {error}")]
+    named = _EXPORT_ID.search(text)
+    if named is None or named[1] == manifest.export_id:
+        return []
+    return [Fault(EXPORT_CARD, "", f"it is of export {named[1]}, but the manifest is of {manifest.export_id}")]
+
+
 def list_files(export: Path) -> dict[str, Path]:
-    """Return everything in the export that is not a folder, by its path there, without what a host puts beside it."""
+    """Return every file in the export, by its path there, but what hosts and desktops put beside an export."""
     paths = {path.relative_to(export).as_posix(): path for path in sorted(export.rglob("*")) if not path.is_dir()}
-    return {name: path for name, path in paths.items() if name.split("/")[0] not in HOST_FILES}
+    return {
+        name: path
+        for name, path in paths.items()
+        if name.split("/")[0] not in HOST_FILES and path.name not in DESKTOP_FILES and not path.name.startswith(".nfs")
+    }
 
 
 def verify_shards(

@@ -21,7 +21,7 @@ from dataset_assets.shards.tar import TarWriter
 from dataset_assets.storage.atomic import remove, writing
 from dataset_assets.storage.layout import shard_path
 from dataset_assets.storage.parquet import read_table
-from dataset_assets.work import Outcome, Work, begin, holding_lock
+from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
 
 @holding_lock("key")
@@ -88,20 +88,23 @@ def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Tabl
     made_from = fingerprint(fingerprint_settings(settings, Stage.SHARDS), crops.output, chosen.to_pydict())
     if work.keep(crops.number, made_from):
         return False
+    remove(layout.manifest)  # which is written last: an export without it is not finished
     work.replace(crops.number)
     path = layout.tar(partition.bucket_id, crops.number)
     tally = _Tally()
-    samples = _samples(read_crops(layout.crops(partition.bucket_id, crops.number)), chosen, settings, partition, tally)
-    first = next(samples, None)
-    if first is None:
-        remove(path)
-    else:
-        with writing(path) as file:
-            tar = TarWriter(file)
-            for members in chain([first], samples):
-                for name, data in members:
-                    tar.add(name, data)
-            tar.close()
+    source = layout.crops(partition.bucket_id, crops.number)
+    samples = _samples(read_crops(source), chosen, settings, partition, tally)
+    with condemning(work.dataset, (crops.stage, crops.partition, crops.number), source):
+        first = next(samples, None)
+        if first is None:
+            remove(path)
+        else:
+            with writing(path) as file:
+                tar = TarWriter(file)
+                for members in chain([first], samples):
+                    for name, data in members:
+                        tar.add(name, data)
+                tar.close()
     work.put(
         path if first else None,
         made_from=made_from,

@@ -8,6 +8,8 @@ from typing import BinaryIO, Protocol
 
 from dataset_assets.errors import DropReason
 
+LARGEST_SIDECAR = 1 << 20  # bytes: a longer file is no caption
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
@@ -42,7 +44,10 @@ class Source(Reader, Protocol):
         """Open an image to read its header. Raises SampleError(UNREADABLE)."""
 
     def read_sidecar(self, uri: str, extension: str) -> bytes | None:
-        """Return the file beside the image whose extension this is on disk, None where it is gone."""
+        """Return the file beside the image whose extension this is on disk, None where it is gone.
+
+        Of a file larger than LARGEST_SIDECAR only so much that this shows.
+        """
 
 
 def join_sidecars(versions: dict[str, str]) -> str:

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from dataset_assets.errors import DropReason, SampleError, SourceError
-from dataset_assets.sources.base import Listed, join_sidecars
+from dataset_assets.sources.base import LARGEST_SIDECAR, Listed, join_sidecars
 
 # fmt: off
 IMAGE_EXTENSIONS = frozenset((
@@ -112,7 +112,8 @@ class FolderSource:
         """Return the file beside the image whose extension this is on disk, None where it is gone."""
         stem, _ = _split_name(decode_uri(uri))
         try:
-            return self._absolute(f"{stem}.{extension}").read_bytes()
+            with self._absolute(f"{stem}.{extension}").open("rb") as file:
+                return file.read(LARGEST_SIDECAR + 1)
         except FileNotFoundError:
             return None
 

@@ -142,10 +142,11 @@ def _fill_checksums(dataset: Dataset, listed: pd.DataFrame, progress: Progress) 
     progress.start("reading content", len(usable), "files")
     checksums = []
     with ThreadPoolExecutor(dataset.settings.workers) as pool:
-        sources = (dataset.sources[name] for name in usable["source"])
-        for checksum in pool.map(_hash, sources, usable["uri"]):
-            checksums.append(checksum)
-            progress.advance(1)
+        for start in range(0, len(usable), BATCH):  # map takes all that it is given at once
+            batch = usable.iloc[start : start + BATCH]
+            for checksum in pool.map(_hash, (dataset.sources[name] for name in batch["source"]), batch["uri"]):
+                checksums.append(checksum)
+                progress.advance(1)
     listed.loc[usable.index, "checksum"] = checksums
     progress.finish()
 

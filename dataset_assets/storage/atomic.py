@@ -14,7 +14,7 @@ from typing import BinaryIO
 from dataset_assets.errors import StorageError
 
 TEMPORARY_SUFFIX = ".writing"
-_TEMPORARY = re.compile(rf"\..+\.\d+{re.escape(TEMPORARY_SUFFIX)}", re.DOTALL)  # name and process id, see `writing`
+_TEMPORARY = re.compile(rf"\..+\.(\d+){re.escape(TEMPORARY_SUFFIX)}", re.DOTALL)  # name and process id, see `writing`
 
 
 @contextmanager
@@ -60,10 +60,20 @@ def remove(path: Path) -> bool:
 def sweep(folders: Iterable[Path]) -> int:
     """Remove what killed processes left half written in these folders and below; return how many files that were.
 
-    Call it while no other process writes there.
+    What a living process of this machine writes is left alone.
     """
     found = (path for folder in folders for path in folder.rglob(f".*{TEMPORARY_SUFFIX}"))
-    left = [path for path in found if _TEMPORARY.fullmatch(path.name)]
+    left = [path for path in found if (match := _TEMPORARY.fullmatch(path.name)) and not _is_alive(int(match[1]))]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return process != os.getpid()  # we write nothing while we sweep

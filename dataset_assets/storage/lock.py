@@ -39,15 +39,20 @@ def is_locked(path: Path) -> bool:
 
 
 @contextmanager
-def holding(folder: Path, partitions: Iterable[str] = (), *, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
+def holding(
+    folder: Path, partitions: Iterable[str] | None = None, *, wait_seconds: float = WAIT_SECONDS
+) -> Iterator[None]:
     """Hold the dataset's lock in `folder`: with partitions shared, and theirs alone; without, all of it alone.
 
     Raises StorageError, naming the process, when others hold it for longer than `wait_seconds`.
     """
-    keys = sorted(partitions)  # in one order, so that two processes never wait for each other
+    keys = sorted(partitions or ())  # in one order, so that two processes never wait for each other
     end = time.monotonic() + wait_seconds
     with ExitStack() as stack:
-        wanted = [("dataset", fcntl.LOCK_SH if keys else fcntl.LOCK_EX), *((key, fcntl.LOCK_EX) for key in keys)]
+        wanted = [
+            ("dataset", fcntl.LOCK_EX if partitions is None else fcntl.LOCK_SH),
+            *((key, fcntl.LOCK_EX) for key in keys),
+        ]
         for name, mode in wanted:
             file = stack.enter_context(_open(folder / f"{name}.lock", make_folder=True))
             if not _wait(file, mode, end - time.monotonic()):

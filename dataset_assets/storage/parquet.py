@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_assets.errors import StorageError
+from dataset_assets.errors import DamagedError, StorageError
 from dataset_assets.storage.atomic import writing
 
 
@@ -30,7 +30,7 @@ def open_table(path: Path) -> Iterator[pq.ParquetFile]:
     except (OSError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno:  # the system's, in words of Arrow's; damage has no number
             raise StorageError(f"cannot read {path}: {os.strerror(error.errno)}") from error
-        raise StorageError(f"{path} is damaged: {error}; remove it and build again") from error
+        raise DamagedError(f"{path} is damaged: {error}; remove it and build again") from error
 
 
 def write_table(path: Path, table: pa.Table) -> None:

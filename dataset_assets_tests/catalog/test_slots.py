@@ -1,7 +1,14 @@
 import pytest
 
 from dataset_assets.catalog.database import Catalog
-from dataset_assets.catalog.slots import next_slots, release_slots, seated_images, slot_table, take_slots
+from dataset_assets.catalog.slots import (
+    count_slots,
+    next_slots,
+    release_slots,
+    seated_images,
+    slot_table,
+    take_slots,
+)
 from dataset_assets.errors import CatalogError
 from dataset_assets_tests.catalog.rows import add_images
 
@@ -28,6 +35,7 @@ def test_images_are_seated_by_bucket_and_slot(catalog: Catalog, ids: dict[str, i
         seated = seated_images(connection)
         taken = slot_table(connection).to_pylist()
         assert next_slots(connection) == {"wide": 2, "tall": 1}
+        assert count_slots(connection) == {"tall": 1, "wide": 2}
 
     assert [(row["bucket_id"], row["slot"], row["uri"], row["id"]) for row in seated.to_pylist()] == [
         ("tall", 0, "c", ids["c"]),
@@ -58,6 +66,7 @@ def test_a_released_slot_is_empty_and_not_the_next(catalog: Catalog, ids: dict[s
 
     with catalog.reading() as connection:
         assert seated_images(connection)["uri"].to_pylist() == ["b"]
+        assert count_slots(connection) == {"wide": 1}
         assert next_slots(connection) == {"wide": 2, "tall": 1}
 
 

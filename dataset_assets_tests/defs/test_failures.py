@@ -53,7 +53,7 @@ def run_into(error: BaseException, instance: dg.DagsterInstance) -> dg.ExecuteIn
     ("error", "tries"),
     [
         (CatalogError(LINE), 3),
-        (StorageError(LINE), 3),
+        (StorageError(LINE), 1),
         (SourceError(LINE), 3),
         (SettingsError(LINE), 1),
         (OrderError(LINE), 1),
@@ -95,7 +95,7 @@ def test_an_image_that_stops_a_run_says_why(instance: dg.DagsterInstance) -> Non
 
 
 def test_an_error_that_passes_is_forgotten(instance: dg.DagsterInstance) -> None:
-    errors = [CatalogError(LINE), StorageError(LINE)]
+    errors = [CatalogError(LINE), SourceError(LINE)]
 
     @dg.asset
     def stage() -> None:

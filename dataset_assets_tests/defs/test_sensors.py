@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
 
 from dataset_assets.dataset import open_dataset
 from dataset_assets.defs.graph import build_definitions
@@ -51,7 +52,7 @@ def settings_of(folder: Path, *, settle_seconds: float = 0, **sections: Any) -> 
 def tick(settings: Settings, instance: dg.DagsterInstance) -> list[dg.RunRequest] | str:
     """Return what the sensor asks for, or why for nothing."""
     definitions = build_definitions(settings)
-    with open_dataset(settings) as dataset:
+    with open_dataset(settings) as dataset, partition_loading_context(dynamic_partitions_store=instance):
         context = dg.build_sensor_context(instance=instance, definitions=definitions, resources={"dataset": dataset})
         said = definitions.resolve_sensor_def("keep_up_to_date").evaluate_tick(context)
     return [*said.run_requests] if said.run_requests else str(said.skip_message)

@@ -8,6 +8,7 @@ from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.freshness import Stage
 from dataset_assets.release.inspect import inspect_export, inspect_shards
+from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.shards.write import write_shards
 from dataset_assets.status import judge_all
 from dataset_assets_tests.datasets import partition_keys, settings_in
@@ -61,7 +62,10 @@ def test_a_damaged_tar_is_named_and_has_to_be_written_again(dataset: Dataset) ->
     assert outcome.report["written"] == 1
     assert tar.read_bytes() == whole
     assert other.stat().st_mtime_ns == before
+    assert not dataset.layout.manifest.exists()  # it comes last
     assert inspect_shards(dataset, [key]).faults == ()
+    write_manifest(dataset)
+    write_card(dataset)
     assert all(verdict.fresh for verdict in judge_all(dataset).values())
 
 

@@ -1,5 +1,9 @@
+import fcntl
+import os
+import select
 import signal
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -13,6 +17,16 @@ from pathlib import Path
 from dataset_assets.storage.lock import holding, is_locked, locked
 
 with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+HOLD_PARTITIONS = """
+import sys
+from pathlib import Path
+from dataset_assets.storage.lock import holding
+
+with holding(Path(sys.argv[1]), sys.argv[2:]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -88,10 +102,10 @@ def test_stages_of_other_partitions_run_side_by_side(tmp_path: Path, mine: list[
 
 @pytest.mark.parametrize(
     ("mine", "other", "name"),
-    [(["a", "b"], ["b", "c"], "b"), ([], ["a"], "dataset"), (["a"], [], "dataset"), ([], [], "dataset")],
+    [(["a", "b"], ["b", "c"], "b"), (None, ["a"], "dataset"), (["a"], None, "dataset"), (None, None, "dataset")],
 )
 def test_stages_that_touch_the_same_exclude_each_other(
-    tmp_path: Path, mine: list[str], other: list[str], name: str
+    tmp_path: Path, mine: list[str] | None, other: list[str] | None, name: str
 ) -> None:
     with (
         holding(tmp_path, mine),
@@ -112,3 +126,50 @@ def test_a_stage_waits_until_the_other_has_ended(tmp_path: Path) -> None:
 
     with holding(tmp_path, ["a"], wait_seconds=60):
         child.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("name", ["b", "dataset"])
+def test_a_stage_of_another_process_is_named_and_its_partitions_are_free_after_it(tmp_path: Path, name: str) -> None:
+    child = children.start(HOLD_PARTITIONS, tmp_path, "a", "b")
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    wanted = ["b"] if name == "b" else None
+
+    with holding(tmp_path, ["c"], wait_seconds=0):
+        pass
+    with pytest.raises(StorageError, match=f"is working on {name}: "), holding(tmp_path, wanted, wait_seconds=0.3):
+        pass
+    child.send_signal(signal.SIGKILL)
+    child.communicate(timeout=60)
+
+    with holding(tmp_path, wanted, wait_seconds=0):
+        pass
+
+
+def test_who_waits_for_a_partition_is_served_when_the_other_process_ends(tmp_path: Path) -> None:
+    first = children.start(HOLD_PARTITIONS, tmp_path, "a")
+    second = children.start(HOLD_PARTITIONS, tmp_path, "b", "a")
+    assert first.stdout is not None
+    assert second.stdout is not None
+    ready, _, _ = select.select([first.stdout, second.stdout], [], [], 60)
+    winner, other = (first, second) if ready[0] is first.stdout else (second, first)
+    assert winner.stdout is not None
+    assert other.stdout is not None
+    assert winner.stdout.readline() == "held\n"
+    assert select.select([other.stdout], [], [], 0.5)[0] == []
+
+    winner.communicate(timeout=60)
+
+    assert other.stdout.readline() == "held\n"
+    other.communicate(timeout=60)
+
+
+def test_looking_whether_a_build_runs_never_turns_one_away(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with path.open("a") as glance:
+        fcntl.flock(glance, fcntl.LOCK_SH)  # what `is_locked` of another process holds for a moment
+        Timer(0.3, lambda: fcntl.flock(glance, fcntl.LOCK_UN)).start()
+
+        with locked(path):
+            assert is_locked(path)
+            assert path.read_text() == str(os.getpid())

@@ -1,0 +1,169 @@
+"""Builds that are killed at any moment: the same command again ends in the bytes of a build that nobody disturbed."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataset_assets.dataset import open_dataset
+from dataset_assets.progress import Silence
+from dataset_assets.settings import load_settings
+from dataset_assets.shards.verify import verify
+from dataset_assets.status import judge_all
+from dataset_assets_tests.commands import alive, children_of, start, wait_for, write_settings
+from dataset_assets_tests.datasets import LANDSCAPE, PORTRAIT, SQUARE, add_photo, add_photos
+
+PHOTOS = 40
+KILLS = 4  # before each of a life's builds is left alone
+LIVES = 2
+_PATIENCE = 120  # seconds
+
+
+def begin(folder: Path) -> None:
+    add_photos(folder, PHOTOS)
+    write_settings(folder)
+
+
+def grow(folder: Path) -> None:
+    """Fill the last shards, begin others, and give captions to some that had none."""
+    for seed in range(100, 112):
+        add_photo(
+            folder, f"new/{seed}.jpg", (LANDSCAPE, PORTRAIT, (300, 72))[seed % 3], seed=seed, caption=f"new {seed}"
+        )
+    for seed in (1, 3, 5):
+        (folder / "raw" / f"{seed:03d}.txt").write_text("a caption")
+
+
+def shrink(folder: Path) -> None:
+    """Empty a bucket and a shard of another, and rename and replace some."""
+    for seed in (*range(3, PHOTOS, 4), *range(0, 20, 2)):
+        (folder / "raw" / f"{seed:03d}.jpg").unlink()
+    (folder / "raw" / "001.jpg").rename(folder / "raw" / "renamed.jpg")
+    add_photo(folder, "020.jpg", SQUARE, seed=200)
+    add_photo(folder, "022.jpg", LANDSCAPE, seed=201)
+
+
+def encode(folder: Path) -> None:
+    """Encode everything again."""
+    write_settings(folder, quality=80)
+
+
+def cut(folder: Path) -> None:
+    """Cut buckets into other shards and partitions, and leave out what has no caption."""
+    config = write_settings(folder, quality=80)
+    text = config.read_text().replace("shard_size = 4", "shard_size = 3")
+    config.write_text(text + '[captions]\nmissing_caption_policy = "drop"\n')
+
+
+STEPS: Sequence[Callable[[Path], None]] = (begin, grow, shrink, encode, cut)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What an uninterrupted build left, and how long it took from its lock to its end, seconds."""
+
+    files: dict[str, str]
+    seconds: float
+
+
+def find_files(root: Path) -> dict[str, str]:
+    """Return the digest of every artifact of a dataset whose export is sound."""
+    report = verify(root / "export", workers=1, progress=Silence())
+    assert report.ok, report.faults
+    manifest: dict[str, Any] = json.loads((root / "export" / "manifest.json").read_bytes())
+    moments = [str(made["created_at"]) for made in (manifest, *manifest["caption_sources"].values())]
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(_read(path, moments)).hexdigest()
+        for folder in root.iterdir()
+        if not folder.name.startswith((".", "dataset.sqlite"))
+        for path in folder.rglob("*.*")
+    }
+
+
+def _read(path: Path, moments: list[str]) -> bytes:
+    """Return what a file must be like, whenever it was made."""
+    if path.suffix == ".parquet":
+        return b""  # holds times of the source files
+    data = path.read_bytes()
+    for moment in moments if path.suffix in (".md", ".json") else ():
+        data = data.replace(moment.encode(), b"")
+    return data
+
+
+def build(folder: Path) -> subprocess.Popen[str]:
+    """Start a build; return it when it has the lock, which is when it begins to do anything."""
+    lock = folder / "out" / ".build.lock"
+    process = start(folder, "build", log=folder / "log.txt")
+    wait_for(lambda: process.poll() is not None or (lock.exists() and lock.read_text() == str(process.pid)))
+    return process
+
+
+def finish(process: subprocess.Popen[str], folder: Path) -> None:
+    assert process.wait(_PATIENCE) == 0, (folder / "log.txt").read_text()
+
+
+def kill(process: subprocess.Popen[str], *, alone: bool) -> None:
+    """Kill a build, or it and all its workers at once; either way none of them goes on."""
+    below = children_of(process.pid)
+    if alone:
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(_PATIENCE)
+    wait_for(lambda: not any(map(alive, below)))
+
+
+def live(folder: Path, moments: list[float], expected: Sequence[Whole]) -> list[str]:
+    """Go through the steps, each build killed at the next of `moments`; return where the kills struck."""
+    struck = []
+    for step, whole in zip(STEPS, expected, strict=True):
+        step(folder)
+        for _ in range(KILLS):
+            moment = moments.pop()
+            process = build(folder)
+            time.sleep(moment * whole.seconds)
+            kill(process, alone=len(moments) % 2 == 0)
+            if process.returncode == -signal.SIGKILL:
+                struck.append(f"{step.__name__}: {_find_first_stale(folder)}")
+        finish(build(folder), folder)
+        assert find_files(folder / "out") == whole.files, f"{step.__name__}, after {struck}"
+        assert not [path for path in folder.rglob("*") if path.name.endswith(".writing")]
+    return struck
+
+
+def _find_first_stale(folder: Path) -> str:
+    with open_dataset(load_settings(folder / "dataset.toml")) as dataset:
+        return next((stage for (stage, _), verdict in judge_all(dataset).items() if not verdict.fresh), "nothing")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_builds_that_are_killed_anywhere_end_like_one_that_is_not(tmp_path: Path) -> None:
+    expected = []
+    for step in STEPS:
+        step(tmp_path / "whole")
+        process = build(tmp_path / "whole")
+        began = time.monotonic()
+        finish(process, tmp_path / "whole")
+        expected.append(Whole(find_files(tmp_path / "whole" / "out"), time.monotonic() - began))
+    count = LIVES * KILLS * len(STEPS)
+    chance = random.Random(5)
+    moments = [(number + chance.random()) / count for number in range(count)]  # one in each part of a build
+    chance.shuffle(moments)
+
+    with ThreadPoolExecutor(LIVES) as pool:
+        lives = [pool.submit(live, tmp_path / str(number), moments[number::LIVES], expected) for number in range(LIVES)]
+        struck = [kill for life in lives for kill in life.result()]
+
+    print(*struck, sep="\n")
+    assert len(struck) >= 30, "most builds were over before they were killed"
