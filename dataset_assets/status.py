@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_assets.captions.sidecar import live_sources
+from dataset_assets.captions.sources import live_sources
 from dataset_assets.catalog.captions import count_captions
 from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset

@@ -13,7 +13,7 @@ from dataset_assets.captions.sidecar import read_captions
 from dataset_assets.captions.waterfall import select_captions
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage, caption_stage, judge_inputs
+from dataset_assets.freshness import Stage, caption_stage
 from dataset_assets.images.crops import make_crops
 from dataset_assets.release.inspect import inspect_shards
 from dataset_assets.release.publish import write_card, write_manifest
@@ -21,6 +21,7 @@ from dataset_assets.settings import Settings, parse_settings
 from dataset_assets.shards.plan import write_plan
 from dataset_assets.shards.write import write_shards
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.status import judge_all
 from dataset_assets.work import Outcome
 from dataset_assets_tests.photos import jpeg
 
@@ -135,10 +136,5 @@ def build_partitions(dataset: Dataset, *, force: bool = False) -> dict[tuple[str
 
 def _uninspected(dataset: Dataset) -> list[str]:
     """Return the partitions whose tars were not read again since they were written."""
-    with dataset.catalog.reading() as connection:
-        states = load_states(connection)
-    return [
-        key
-        for key in partition_keys(dataset)
-        if not judge_inputs(dataset.settings, states, Stage.SHARDS_INTACT, key).fresh
-    ]
+    verdicts = judge_all(dataset)
+    return [key for key in partition_keys(dataset) if not verdicts[Stage.SHARDS_INTACT, key].fresh]

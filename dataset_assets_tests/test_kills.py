@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +27,11 @@ from dataset_assets_tests.datasets import LANDSCAPE, PORTRAIT, SQUARE, add_photo
 PHOTOS = 40
 KILLS = 4  # before each of a life's builds is left alone
 LIVES = 2
-_PATIENCE = 120  # seconds
+WATCHED = ("", "plans", "crops", "selection", "export/buckets")  # where a file was just made or removed; "" at any time
+_SHORT_WHILE = 0.3  # seconds
+_PATIENCE = 120
+
+Moment = tuple[str, float]  # one of WATCHED, and how long after that, from 0 to 1
 
 
 def begin(folder: Path) -> None:
@@ -123,18 +128,36 @@ def kill(process: subprocess.Popen[str], *, alone: bool) -> None:
     wait_for(lambda: not any(map(alive, below)))
 
 
-def live(folder: Path, moments: list[float], expected: Sequence[Whole]) -> list[str]:
-    """Go through the steps, each build killed at the next of `moments`; return where the kills struck."""
+def wait_for_moment(process: subprocess.Popen[str], folder: Path, moment: Moment, seconds: float) -> None:
+    """Return at a moment of a build that takes about so many seconds, or at its end."""
+    watched, fraction = moment
+    if not watched:
+        time.sleep(fraction * seconds)
+        return
+    began, end = time.time_ns(), time.monotonic() + 2 * seconds
+    places = [folder / "out" / watched]
+    while process.poll() is None and time.monotonic() < end and _newest(places) < began:
+        places = [folder / "out" / watched, *(folder / "out" / watched).glob("*/")]
+        time.sleep(0.002)
+    time.sleep(fraction * _SHORT_WHILE)
+
+
+def _newest(folders: list[Path]) -> int:
+    """Return when a file was last made or removed in one of these folders, unix nanoseconds; 0 for none of them."""
+    return max((folder.stat().st_mtime_ns for folder in folders if folder.exists()), default=0)
+
+
+def live(folder: Path, moments: list[Moment], expected: Sequence[Whole]) -> list[str]:
+    """Go through the steps, each build killed at the next of `moments`; return what the kills left unfinished."""
     struck = []
     for step, whole in zip(STEPS, expected, strict=True):
         step(folder)
         for _ in range(KILLS):
-            moment = moments.pop()
             process = build(folder)
-            time.sleep(moment * whole.seconds)
+            wait_for_moment(process, folder, moments.pop(), whole.seconds)
             kill(process, alone=len(moments) % 2 == 0)
             if process.returncode == -signal.SIGKILL:
-                struck.append(f"{step.__name__}: {_find_first_stale(folder)}")
+                struck.append(_find_first_stale(folder))
         finish(build(folder), folder)
         assert find_files(folder / "out") == whole.files, f"{step.__name__}, after {struck}"
         assert not [path for path in folder.rglob("*") if path.name.endswith(".writing")]
@@ -158,12 +181,13 @@ def test_builds_that_are_killed_anywhere_end_like_one_that_is_not(tmp_path: Path
         expected.append(Whole(find_files(tmp_path / "whole" / "out"), time.monotonic() - began))
     count = LIVES * KILLS * len(STEPS)
     chance = random.Random(5)
-    moments = [(number + chance.random()) / count for number in range(count)]  # one in each part of a build
+    moments = [(WATCHED[number % len(WATCHED)], chance.random()) for number in range(count)]
     chance.shuffle(moments)
 
     with ThreadPoolExecutor(LIVES) as pool:
         lives = [pool.submit(live, tmp_path / str(number), moments[number::LIVES], expected) for number in range(LIVES)]
         struck = [kill for life in lives for kill in life.result()]
 
-    print(*struck, sep="\n")
+    print(Counter(struck))
     assert len(struck) >= 30, "most builds were over before they were killed"
+    assert len(set(struck)) >= 3, "all were killed in the same stage"

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from dataset_assets.buckets.choose import NO_BUCKET, choose_buckets
 from dataset_assets.buckets.protos import make_buckets
-from dataset_assets.captions.sidecar import register_variants
+from dataset_assets.captions.sources import register_variants
 from dataset_assets.catalog.images import count_images, usable_images
 from dataset_assets.catalog.slots import count_slots, next_slots, release_slots, slot_table, take_slots
 from dataset_assets.dataset import Dataset

@@ -6,55 +6,23 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection
-
+from dataset_assets.captions.sources import list_extensions, live_sources, register_variants
 from dataset_assets.catalog.captions import (
     CaptionSource,
     CaptionStatus,
-    list_sources,
     put_captions,
-    register_source,
     seated_captions,
 )
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import caption_stage, fingerprint
 from dataset_assets.progress import Progress, Silence
-from dataset_assets.settings import CaptionSettings, VariantSettings
+from dataset_assets.settings import VariantSettings
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan
 from dataset_assets.sources.base import LARGEST_SIDECAR, split_sidecars
 from dataset_assets.work import Outcome, begin, holding_lock
 
-_BACKEND = "sidecar"
 _BATCH = 1000  # captions a transaction
-
-
-def register_variants(connection: Connection, captions: CaptionSettings) -> dict[str, CaptionSource]:
-    """Return the caption source of every configured variant, by variant.
-
-    All are registered together and in their order, so that a build from nothing gives them the same ids every time.
-    """
-    return {
-        variant.name: register_source(
-            connection,
-            variant=variant.name,
-            backend=variant.backend,
-            model=_model(variant),
-            parameters="{}",
-        )
-        for variant in captions.variants
-    }
-
-
-def live_sources(connection: Connection, captions: CaptionSettings) -> tuple[CaptionSource, ...]:
-    """Return the caption sources that count, by id: all but those of files that no configured variant reads any more.
-
-    What a model said once stays what it said. A file is read again when it changes, and one that is no longer read
-    would give texts that nobody can correct.
-    """
-    read = {(variant.name, _model(variant)) for variant in captions.variants}
-    sources = list_sources(connection)
-    return tuple(one for one in sources if one.backend != _BACKEND or (one.variant, one.model) in read)
 
 
 @holding_lock("key")
@@ -162,23 +130,11 @@ def _read_changed(
 def _choose_file(variant: VariantSettings, sidecars: str) -> tuple[str, str]:
     """Return the extension on disk and the version of the file that a variant reads, empty where there is none."""
     there = split_sidecars(sidecars)
-    for wanted in _extensions(variant):
+    for wanted in list_extensions(variant):
         for extension, version in there.items():
             if extension.lower() == wanted:
                 return extension, f"{extension}:{version}"
     return "", "none"
-
-
-def _model(variant: VariantSettings) -> str:
-    """Return what stands for the model of a caption source: which files are read, and which field of them."""
-    return ",".join(_extensions(variant)) + (f":{variant.field}" if variant.field else "")
-
-
-def _extensions(variant: VariantSettings) -> tuple[str, ...]:
-    """Return the extensions a variant reads; the first that is there counts."""
-    if variant.field is not None:
-        return ("json",)
-    return (variant.extension,) if variant.extension else ("txt", "caption")
 
 
 def _captions_of(dataset: Dataset, key: str, sources: Container[int]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 import pyarrow as pa
 
-from dataset_assets.captions.sidecar import live_sources
+from dataset_assets.captions.sources import live_sources
 from dataset_assets.catalog.captions import CaptionSource, CaptionStatus, seated_captions
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import Stage, fingerprint

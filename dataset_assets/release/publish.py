@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dataset_assets.buckets.protos import make_buckets
-from dataset_assets.captions.sidecar import live_sources
+from dataset_assets.captions.sources import live_sources
 from dataset_assets.catalog.captions import CaptionStatus, count_captions, list_sources
 from dataset_assets.catalog.state import Piece, load_pieces, load_states
 from dataset_assets.dataset import Dataset
