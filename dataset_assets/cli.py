@@ -76,20 +76,17 @@ def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool)
 
     from dataset_assets.dataset import open_dataset
     from dataset_assets.defs.build import run_build
-    from dataset_assets.release.preview import draw_export
+    from dataset_assets.release.preview import write_sheet
     from dataset_assets.settings import load_settings
     from dataset_assets.status import summarize
-    from dataset_assets.storage.atomic import write_bytes
     from dataset_assets.terminal import print_summary, show_progress
 
     settings = load_settings(config)
     with show_progress(Console(stderr=True)) as progress:
         run_build(settings, progress, checksum=checksum, allow_empty=allow_empty)
     with open_dataset(settings) as dataset:
+        write_sheet(dataset)
         summary, layout = summarize(dataset), dataset.layout
-    sheet = draw_export(layout.export, title=settings.dataset.name)
-    if not layout.contact_sheet.is_file() or layout.contact_sheet.read_bytes() != sheet:
-        write_bytes(layout.contact_sheet, sheet)
     if as_json:
         click.echo(json.dumps(asdict(summary) | {"contact_sheet": str(layout.contact_sheet)}, ensure_ascii=False))
         return

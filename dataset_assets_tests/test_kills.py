@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,23 +119,24 @@ def finish(process: subprocess.Popen[str], folder: Path) -> None:
 
 
 def kill(process: subprocess.Popen[str], *, alone: bool) -> None:
-    """Kill a build, or it and all its workers at once; either way none of them goes on."""
+    """Kill a build alone, or it and all its workers at once; either way none of them goes on."""
     below = children_of(process.pid)
     if alone:
         process.kill()
     else:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it was over
+            os.killpg(process.pid, signal.SIGKILL)
     process.wait(_PATIENCE)
     wait_for(lambda: not any(map(alive, below)))
 
 
 def wait_for_moment(process: subprocess.Popen[str], folder: Path, moment: Moment, seconds: float) -> None:
-    """Return at a moment of a build that takes about so many seconds, or at its end."""
+    """Return at a moment of a build that takes about so many seconds, or before its end where nothing is made there."""
     watched, fraction = moment
     if not watched:
         time.sleep(fraction * seconds)
         return
-    began, end = time.time_ns(), time.monotonic() + 2 * seconds
+    began, end = time.time_ns(), time.monotonic() + 0.8 * seconds
     places = [folder / "out" / watched]
     while process.poll() is None and time.monotonic() < end and _newest(places) < began:
         places = [folder / "out" / watched, *(folder / "out" / watched).glob("*/")]
@@ -155,7 +157,7 @@ def live(folder: Path, moments: list[Moment], expected: Sequence[Whole]) -> list
         for _ in range(KILLS):
             process = build(folder)
             wait_for_moment(process, folder, moments.pop(), whole.seconds)
-            kill(process, alone=len(moments) % 2 == 0)
+            kill(process, alone=len(struck) % 2 == 0)
             if process.returncode == -signal.SIGKILL:
                 struck.append(_find_first_stale(folder))
         finish(build(folder), folder)
@@ -179,15 +181,17 @@ def test_builds_that_are_killed_anywhere_end_like_one_that_is_not(tmp_path: Path
         began = time.monotonic()
         finish(process, tmp_path / "whole")
         expected.append(Whole(find_files(tmp_path / "whole" / "out"), time.monotonic() - began))
-    count = LIVES * KILLS * len(STEPS)
     chance = random.Random(5)
-    moments = [(WATCHED[number % len(WATCHED)], chance.random()) for number in range(count)]
-    chance.shuffle(moments)
+
+    def draw() -> list[Moment]:
+        """Return the moments of a life; within a step the later come last, so that each build has work left."""
+        numbers = [number for _ in STEPS for number in sorted(chance.sample(range(len(WATCHED)), KILLS))]
+        return [(WATCHED[number], chance.random()) for number in reversed(numbers)]
 
     with ThreadPoolExecutor(LIVES) as pool:
-        lives = [pool.submit(live, tmp_path / str(number), moments[number::LIVES], expected) for number in range(LIVES)]
+        lives = [pool.submit(live, tmp_path / str(number), draw(), expected) for number in range(LIVES)]
         struck = [kill for life in lives for kill in life.result()]
 
-    print(Counter(struck))
+    print(f"{len(struck)} kills, which left unfinished:", dict(Counter(struck)))
     assert len(struck) >= 30, "most builds were over before they were killed"
     assert len(set(struck)) >= 3, "all were killed in the same stage"

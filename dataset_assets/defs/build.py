@@ -18,7 +18,7 @@ from dataset_assets.defs.chunks import Chunk, split_stale
 from dataset_assets.defs.graph import build_definitions
 from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.errors import DatasetError, StorageError
-from dataset_assets.freshness import Stage, Verdict
+from dataset_assets.freshness import Stage, Verdict, fingerprint
 from dataset_assets.progress import Progress
 from dataset_assets.release.inspect import inspect_export
 from dataset_assets.settings import Settings
@@ -29,6 +29,8 @@ from dataset_assets.storage.layout import Layout
 from dataset_assets.storage.lock import locked
 
 _INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}  # what Dagster makes of Ctrl-C
+
+BUILD_TAG = "dataset_assets/build"  # marks the runs of builds; its value stands for the dataset
 
 Verdicts = dict[tuple[str, str], Verdict]
 
@@ -42,6 +44,7 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False,
     with open_dataset(settings) as dataset, locked(dataset.layout.lock), open_instance(dataset.layout) as instance:
         sweep(dataset.layout.folders)
         runner = _Runner(settings, instance, progress)
+        runner.bury()
         config = {"ops": {Stage.RAW_IMAGES: {"config": {"checksum": checksum, "allow_empty": allow_empty}}}}
         runner.run([Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS], config=config)
         verdicts = judge_all(dataset)
@@ -82,6 +85,15 @@ class _Runner:
     instance: dg.DagsterInstance
     progress: Progress
 
+    @property
+    def _tags(self) -> dict[str, str]:
+        return {BUILD_TAG: fingerprint(str(self.settings.root))[:16]}
+
+    def bury(self) -> None:
+        """Mark the runs of builds that were killed as failed; the build lock says that none of them lives."""
+        for run in self.instance.get_runs(dg.RunsFilter(tags=self._tags, statuses=[dg.DagsterRunStatus.STARTED])):
+            self.instance.report_run_failed(run, "the build that this run was part of was ended")
+
     def run(self, stages: Sequence[str], *, chunk: Chunk | None = None, config: dict[str, Any] | None = None) -> None:
         """Materialize the assets of these stages, for the partitions of `chunk` where they have any.
 
@@ -92,7 +104,7 @@ class _Runner:
             instance=self.instance,
             asset_selection=[dg.AssetKey(stage.split("/")) for stage in stages],
             partition_key=chunk.partition_key if chunk else None,
-            tags=chunk.tags if chunk else {},
+            tags={**self._tags, **(chunk.tags if chunk else {})},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
             raise_on_error=False,
         )

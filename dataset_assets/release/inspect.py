@@ -33,7 +33,7 @@ from dataset_assets.work import holding_lock
 
 @holding_lock("partitions")
 def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Progress | None = None) -> Report:
-    """Read the tars of these partitions and return what is wrong with them.
+    """Read the tars of these partitions that are new or touched, and return what is wrong with them.
 
     Each is a tar with the count, size and hash that are recorded, three members a sample, images of the bucket's size.
     What is found is recorded: a partition without a fault is intact, a tar with one has to be written again.
@@ -43,25 +43,37 @@ def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Pro
     promises = {bucket.id: Promise.of_settings(settings, bucket) for bucket in buckets}
     keys = list(partitions)
     with dataset.catalog.reading() as connection:
-        pieces = [piece for key in keys for piece in load_pieces(connection, Stage.SHARDS, key) if piece.path]
+        written = [piece for key in keys for piece in load_pieces(connection, Stage.SHARDS, key) if piece.path]
+        read = {piece.path: piece for key in keys for piece in load_pieces(connection, Stage.SHARDS_INTACT, key)}
+    known = [piece for piece in written if _is_read(dataset, piece, read.get(piece.path))]
+    pieces = [piece for piece in written if piece not in known]
     tasks = [
         (dataset.layout.root / piece.path, make_entry(piece), promises[Partition.parse(piece.partition).bucket_id])
         for piece in pieces
     ]
     times = [path.stat().st_mtime_ns if path.exists() else 0 for path, _, _ in tasks]
     reports = verify_shards(tasks, settings.workers, progress or Silence())
-    intact = [replace(piece, facts={MODIFIED: modified}) for piece, modified in zip(pieces, times, strict=True)]
     damaged = [piece for piece, report in zip(pieces, reports, strict=True) if report.faults]
+    intact = [read[piece.path] for piece in known] + [
+        replace(piece, stage=Stage.SHARDS_INTACT, facts={MODIFIED: modified})
+        for piece, modified, report in zip(pieces, times, reports, strict=True)
+        if not report.faults
+    ]
     _record(dataset, keys, intact, damaged)
     return Report(
         faults=tuple(fault for report in reports for fault in report.faults),
-        files=len(tasks),
-        samples=sum(report.samples for report in reports),
-        bytes=sum(report.bytes for report in reports),
+        files=len(written),
+        samples=sum(report.samples for report in reports) + sum(piece.facts["count"] for piece in known),
+        bytes=sum(report.bytes for report in reports) + sum(piece.bytes for piece in known),
     )
 
 
-def _record(dataset: Dataset, partitions: Sequence[str], read: Sequence[Piece], damaged: Sequence[Piece]) -> None:
+def _is_read(dataset: Dataset, written: Piece, read: Piece | None) -> bool:
+    """Return whether a tar was read since it was written, and is untouched since."""
+    return read is not None and read.output == written.output and is_whole(dataset.layout, read)
+
+
+def _record(dataset: Dataset, partitions: Sequence[str], intact: Sequence[Piece], damaged: Sequence[Piece]) -> None:
     """Record which tars were read as they are now, and which have to be written again."""
     with dataset.catalog.writing() as connection:
         states = load_states(connection, list(partitions))
@@ -71,8 +83,8 @@ def _record(dataset: Dataset, partitions: Sequence[str], read: Sequence[Piece], 
         for key in partitions:
             for piece in load_pieces(connection, Stage.SHARDS_INTACT, key):
                 drop_piece(connection, piece.stage, key, piece.number)
-        for piece in read:
-            put_piece(connection, replace(piece, stage=Stage.SHARDS_INTACT))
+        for piece in intact:
+            put_piece(connection, piece)
         for key in set(partitions) - {piece.partition for piece in damaged}:
             inputs = list_inputs(dataset.settings, states, Stage.SHARDS_INTACT, key)
             state = StageState(

@@ -75,15 +75,14 @@ class FolderSource:
             elif not (state := _look(entry)).fault:  # else there is nothing to read
                 sidecars.setdefault(stem, {})[extension] = state
         for stem, entry in images:
-            state, beside = _look(entry), sidecars.get(stem, {})
-            path = folder + entry.name
+            state, beside, path = _look(entry), sidecars.get(stem), folder + entry.name
             yield Listed(
                 uri=encode_uri(path),
                 image_id=make_image_id(self.prefix + path),
                 size=state.size,
                 version=state.version,
-                modified=max([state.modified, *[one.modified for one in beside.values()]]),
-                sidecars=join_sidecars({extension: one.version for extension, one in beside.items()}),
+                modified=max(state.modified, *(one.modified for one in beside.values())) if beside else state.modified,
+                sidecars=join_sidecars({name: one.version for name, one in beside.items()}) if beside else "",
                 fault=state.fault,
             )
 
