@@ -87,8 +87,8 @@ def caption_coverage(context: dg.AssetCheckExecutionContext, dataset: dg.Resourc
     asset=Stage.SHARDS,
     blocking=True,
     description=(
-        "Every tar that is new or was touched is read again: three members a sample, images of the bucket's size, count "
-        "and hash as recorded. When it fails: the disk lost something; run a build, which writes the tar again."
+        "Every tar that is new or was touched is read again: three members a sample, images of the bucket's size, "
+        "count and hash as recorded. When it fails: the disk lost something; run a build, which writes the tar again."
     ),
 )
 def shards_intact(

@@ -46,7 +46,8 @@ def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Pro
         written = [piece for key in keys for piece in load_pieces(connection, Stage.SHARDS, key) if piece.path]
         read = {piece.path: piece for key in keys for piece in load_pieces(connection, Stage.SHARDS_INTACT, key)}
     known = [piece for piece in written if _is_read(dataset, piece, read.get(piece.path))]
-    pieces = [piece for piece in written if piece not in known]
+    done = {piece.path for piece in known}
+    pieces = [piece for piece in written if piece.path not in done]
     tasks = [
         (dataset.layout.root / piece.path, make_entry(piece), promises[Partition.parse(piece.partition).bucket_id])
         for piece in pieces
