@@ -26,13 +26,9 @@ from dataset_assets_tests.commands import alive, children_of, start, wait_for, w
 from dataset_assets_tests.datasets import LANDSCAPE, PORTRAIT, SQUARE, add_photo, add_photos
 
 PHOTOS = 40
-KILLS = 4  # before each of a life's builds is left alone
 LIVES = 2
-WATCHED = ("", "plans", "crops", "selection", "export/buckets")  # where a file was just made or removed; "" at any time
 _SHORT_WHILE = 0.3  # seconds
 _PATIENCE = 120
-
-Moment = tuple[str, float]  # one of WATCHED, and how long after that, from 0 to 1
 
 
 def begin(folder: Path) -> None:
@@ -71,7 +67,16 @@ def cut(folder: Path) -> None:
     config.write_text(text + '[captions]\nmissing_caption_policy = "drop"\n')
 
 
-STEPS: Sequence[Callable[[Path], None]] = (begin, grow, shrink, encode, cut)
+# What people do, and where the builds after it are killed: when a file is made or removed in this folder, "" at any
+# time. The later stages come last, so that each build has work left.
+ALL = ("plans", "crops", "selection", "export/buckets", "export")
+STEPS: Sequence[tuple[Callable[[Path], None], Sequence[str]]] = (
+    (begin, ("", *ALL)),
+    (grow, ("", *ALL)),
+    (shrink, ALL),
+    (encode, ("", "crops", "crops", "export/buckets")),
+    (cut, ALL[:4]),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +135,17 @@ def kill(process: subprocess.Popen[str], *, alone: bool) -> None:
     wait_for(lambda: not any(map(alive, below)))
 
 
-def wait_for_moment(process: subprocess.Popen[str], folder: Path, moment: Moment, seconds: float) -> None:
-    """Return at a moment of a build that takes about so many seconds, or before its end where nothing is made there."""
-    watched, fraction = moment
+def wait_for_moment(process: subprocess.Popen[str], folder: Path, watched: str, chance: float, seconds: float) -> None:
+    """Return at a moment, by `chance` from 0 to 1, of a build that takes about so many seconds, or at its end."""
     if not watched:
-        time.sleep(fraction * seconds)
+        time.sleep(chance * seconds / 2)
         return
-    began, end = time.time_ns(), time.monotonic() + 0.8 * seconds
+    began, end = time.time_ns(), time.monotonic() + 2 * seconds
     places = [folder / "out" / watched]
     while process.poll() is None and time.monotonic() < end and _newest(places) < began:
         places = [folder / "out" / watched, *(folder / "out" / watched).glob("*/")]
         time.sleep(0.002)
-    time.sleep(fraction * _SHORT_WHILE)
+    time.sleep(chance * _SHORT_WHILE)
 
 
 def _newest(folders: list[Path]) -> int:
@@ -149,15 +153,16 @@ def _newest(folders: list[Path]) -> int:
     return max((folder.stat().st_mtime_ns for folder in folders if folder.exists()), default=0)
 
 
-def live(folder: Path, moments: list[Moment], expected: Sequence[Whole]) -> list[str]:
-    """Go through the steps, each build killed at the next of `moments`; return what the kills left unfinished."""
-    struck = []
-    for step, whole in zip(STEPS, expected, strict=True):
+def live(folder: Path, seed: int, expected: Sequence[Whole]) -> list[str]:
+    """Go through the steps, killing builds at random moments; return what the kills left unfinished."""
+    chance = random.Random(seed)
+    struck: list[str] = []
+    for (step, places), whole in zip(STEPS, expected, strict=True):
         step(folder)
-        for _ in range(KILLS):
+        for place in places:
             process = build(folder)
-            wait_for_moment(process, folder, moments.pop(), whole.seconds)
-            kill(process, alone=len(struck) % 2 == 0)
+            wait_for_moment(process, folder, place, chance.random(), whole.seconds)
+            kill(process, alone=chance.random() < 0.5)
             if process.returncode == -signal.SIGKILL:
                 struck.append(_find_first_stale(folder))
         finish(build(folder), folder)
@@ -175,21 +180,15 @@ def _find_first_stale(folder: Path) -> str:
 @pytest.mark.timeout(600)
 def test_builds_that_are_killed_anywhere_end_like_one_that_is_not(tmp_path: Path) -> None:
     expected = []
-    for step in STEPS:
+    for step, _ in STEPS:
         step(tmp_path / "whole")
         process = build(tmp_path / "whole")
         began = time.monotonic()
         finish(process, tmp_path / "whole")
         expected.append(Whole(find_files(tmp_path / "whole" / "out"), time.monotonic() - began))
-    chance = random.Random(5)
-
-    def draw() -> list[Moment]:
-        """Return the moments of a life; within a step the later come last, so that each build has work left."""
-        numbers = [number for _ in STEPS for number in sorted(chance.sample(range(len(WATCHED)), KILLS))]
-        return [(WATCHED[number], chance.random()) for number in reversed(numbers)]
 
     with ThreadPoolExecutor(LIVES) as pool:
-        lives = [pool.submit(live, tmp_path / str(number), draw(), expected) for number in range(LIVES)]
+        lives = [pool.submit(live, tmp_path / str(number), number, expected) for number in range(LIVES)]
         struck = [kill for life in lives for kill in life.result()]
 
     print(f"{len(struck)} kills, which left unfinished:", dict(Counter(struck)))
