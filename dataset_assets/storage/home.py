@@ -44,12 +44,19 @@ def prepare_dagster_home(layout: Layout) -> Path:
         home.mkdir(parents=True, exist_ok=True)
         if not (home / "dagster.yaml").exists():
             (home / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
-        owner = home / _OWNER
-        if not owner.exists():
-            owner.write_text(str(layout.root), encoding="utf-8", errors="surrogateescape")
-        other = Path(owner.read_text(encoding="utf-8", errors="surrogateescape"))
     except OSError as error:
         raise StorageError(f"cannot make Dagster's folder {home}: {error.strerror}") from None
+    other = _claim(home / _OWNER, layout)
     if other != layout.root and other.exists() and home != layout.dagster_home.absolute():
         raise StorageError(f"{home} holds the runs of the dataset in {other}: set DAGSTER_HOME to a folder of its own")
     return home
+
+
+def _claim(owner: Path, layout: Layout) -> Path:
+    """Return the root of the dataset that the folder belongs to: this one's, where it was nobody's."""
+    try:
+        if not owner.exists():
+            owner.write_text(str(layout.root), encoding="utf-8", errors="surrogateescape")
+        return Path(owner.read_text(encoding="utf-8", errors="surrogateescape"))
+    except OSError as error:
+        raise StorageError(f"cannot keep Dagster's records in {owner.parent}: {error.strerror}") from None
