@@ -92,3 +92,13 @@ def test_a_damaged_crop_is_never_read(tmp_path: Path) -> None:
         list(read_crops(path))
     with pytest.raises(StorageError, match="is damaged"), open_rows(path) as rows:
         rows[0]
+
+
+def test_an_image_that_took_too_long_is_tried_again_with_another_limit(tmp_path: Path) -> None:
+    path = tmp_path / "crops.parquet"
+    slow = Drop(reason=DropReason.DECODE_ERROR, detail="took longer than 5 seconds", timeout=5)
+    killed = Drop(reason=DropReason.DECODE_ERROR, detail="was ended by SIGKILL", passing=True)
+    write(path, [CROP, slow, killed])
+
+    assert set(find_reusable(path, 5)) == {"from 0", "from 1"}
+    assert set(find_reusable(path, 6)) == {"from 0"}

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,3 +131,28 @@ def test_a_partition_with_a_fault_is_not_recorded_as_intact(dataset: Dataset) ->
     assert after[Stage.SHARDS_INTACT, good].finished_at > before[Stage.SHARDS_INTACT, good].finished_at
     assert after[Stage.SHARDS_INTACT, bad] == before[Stage.SHARDS_INTACT, bad]
     assert after[Stage.SHARDS, bad].interrupted
+
+
+def test_a_tar_that_was_touched_is_read_again(dataset: Dataset) -> None:
+    tar = dataset.layout.tar("p1216x832", 0)
+    os.utime(tar)
+    touched = {key for key, verdict in judge_all(dataset).items() if verdict.reason.endswith("touched since")}
+
+    assert touched == {(Stage.SHARDS_INTACT, "p1216x832_000000-000001")}
+    assert inspect_shards(dataset, partition_keys(dataset)).ok
+    assert all(verdict.fresh for verdict in judge_all(dataset).values())
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "README.md"])
+def test_an_edited_file_of_the_export_is_written_again(dataset: Dataset, name: str) -> None:
+    path = dataset.layout.export / name
+    before = path.read_text()
+    path.write_text(before.replace("a", "b", 1))
+
+    write_manifest(dataset)
+    write_card(dataset)
+
+    assert [line for line in path.read_text().splitlines() if "reated" not in line] == [
+        line for line in before.splitlines() if "reated" not in line
+    ]
+    assert inspect_export(dataset) == []

@@ -182,3 +182,16 @@ def test_an_image_that_cannot_be_read_does_not_hold_up_the_export(dataset: Datas
         assert (summary["images_exported"], summary["skipped_unreadable"]) == (20, 1)
     write_card(dataset)
     assert verify(dataset.layout.export, workers=1, progress=Silence()).ok
+
+
+def test_tars_that_a_lost_catalog_made_are_removed(dataset: Dataset) -> None:
+    stray = dataset.layout.tar("p512x2048", 9)
+    stray.parent.mkdir()
+    shutil.copy(dataset.layout.tar(WIDE, 0), stray)
+    dataset.layout.manifest.unlink()
+
+    write_manifest(dataset)
+    write_card(dataset)
+
+    assert not stray.exists()
+    assert verify(dataset.layout.export, workers=1, progress=Silence()).ok

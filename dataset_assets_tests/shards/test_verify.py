@@ -576,3 +576,19 @@ def test_a_report_is_json(export: Path) -> None:
         "bytes": sum((export / path).stat().st_size for path in (SQUARE_0, SQUARE_1, WIDE_0)),
     }
     assert str(check(export).faults[0]) == "README.md: the file is missing"
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "buckets/p1024x1024/Thumbs.db", "buckets/.nfs0001"])
+def test_what_desktops_leave_is_no_fault(export: Path, name: str) -> None:
+    (export / name).touch()
+
+    assert check(export).ok
+
+
+def test_the_card_of_another_export_is_a_fault(export: Path) -> None:
+    (export / "README.md").write_text("- **Export ID**: `0123456789abcdef`\n")
+
+    (fault,) = check(export).faults
+
+    assert fault.file == "README.md"
+    assert "0123456789abcdef" in fault.reason

@@ -177,3 +177,11 @@ def test_remove_takes_the_folder_with_the_last_file(tmp_path: Path) -> None:
     assert remove(second)
     assert names(tmp_path) == set()
     assert not remove(second)
+
+
+def test_sweep_leaves_what_a_living_process_writes(tmp_path: Path) -> None:
+    theirs = tmp_path / f".photo.tar.{os.getppid()}.writing"
+    theirs.touch()
+
+    assert sweep([tmp_path]) == 0
+    assert theirs.exists()

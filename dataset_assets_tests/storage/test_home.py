@@ -46,3 +46,32 @@ def test_a_home_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(StorageError, match=r"cannot make Dagster's folder .*/file/home: Not a directory"):
         prepare_dagster_home(Layout(tmp_path))
+
+
+def test_a_home_of_another_dataset_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    (tmp_path / "one").mkdir()
+    prepare_dagster_home(Layout(tmp_path / "one"))
+
+    assert prepare_dagster_home(Layout(tmp_path / "one")) == tmp_path / "home"
+    with pytest.raises(StorageError, match=f"holds the runs of the dataset in {tmp_path / 'one'}"):
+        prepare_dagster_home(Layout(tmp_path / "two"))
+
+
+def test_a_dataset_that_was_moved_takes_its_home_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    prepare_dagster_home(Layout(tmp_path / "one"))
+    moved = (tmp_path / "one").rename(tmp_path / "two")
+
+    assert prepare_dagster_home(Layout(moved)) == moved / ".dagster"
+
+
+@pytest.mark.parametrize("name", ["what?", "a%20b"])
+def test_a_path_that_dagster_would_misread_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+    with pytest.raises(StorageError, match="set DAGSTER_HOME to another folder"):
+        prepare_dagster_home(Layout(tmp_path / name))
+    assert not (tmp_path / name).exists()
