@@ -118,7 +118,8 @@ def _list_requests(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[d
             tags=chunk.tags,
             asset_selection=[dg.AssetKey(stage.split("/")) for stage in chunk.stages],
         )
-    made = any(stage == Stage.SHARDS for stage, _ in states)  # else there is nothing to release
+    # Else there is nothing to release, and nothing that a release would take back.
+    made = dataset.layout.manifest.exists() or any(stage == Stage.SHARDS for stage, _ in states)
     if made and not chunks and not verdicts[Stage.DATASET_CARD, ""].fresh:
         yield _request(RELEASE.name, [list_inputs(settings, states, Stage.MANIFEST), settings.dataset.model_dump()])
 
