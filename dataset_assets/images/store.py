@@ -38,6 +38,7 @@ CROP_SCHEMA = pa.schema(
         ("subsampling", pa.string()),
     ]
 )
+_REUSE = ["made_from", "passing", "timeout"]  # what decides whether a row can be copied
 ROW_GROUP = 64  # images: some megabytes, which bounds the memory of writers and readers
 
 Row = Mapping[str, Any]
@@ -68,10 +69,12 @@ def find_reusable(path: Path, timeout_seconds: float) -> dict[str, int]:
     An image that took too long is tried again only when it is given another time.
     """
     try:
-        made = read_table(path, ["made_from", "passing", "timeout"]).to_pydict()
+        table = read_table(path, _REUSE)
     except StorageError:
         return {}
-    rows = enumerate(zip(*made.values(), strict=True))
+    if table.column_names != _REUSE:  # another version wrote it
+        return {}
+    rows = enumerate(zip(*table.to_pydict().values(), strict=True))
     return {
         made_from: number
         for number, (made_from, passing, timeout) in rows

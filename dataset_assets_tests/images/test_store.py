@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_assets.errors import DropReason, StorageError
 from dataset_assets.images.store import CROP_SCHEMA, ROW_GROUP, find_reusable, make_row, open_rows, read_crops
 from dataset_assets.records import Crop, Drop
-from dataset_assets.storage.parquet import writing_table
+from dataset_assets.storage.parquet import read_table, writing_table
 
 CROP = Crop(
     jpeg=b"\xff\xd8 pixels",
@@ -102,3 +103,11 @@ def test_an_image_that_took_too_long_is_tried_again_with_another_limit(tmp_path:
 
     assert set(find_reusable(path, 5)) == {"from 0", "from 1"}
     assert set(find_reusable(path, 6)) == {"from 0"}
+
+
+def test_nothing_is_reused_of_a_file_of_another_version(tmp_path: Path) -> None:
+    path = tmp_path / "crops.parquet"
+    write(path, [CROP])
+    pq.write_table(read_table(path).drop_columns(["timeout"]), path)
+
+    assert find_reusable(path, 120) == {}
