@@ -51,7 +51,8 @@ def scan_sources(
     """
     progress = progress or Silence()
     ignored: Counter[str] = Counter()
-    listed, known = _look(dataset, ignored, settle_seconds, progress)
+    listing, digest = _list(dataset, ignored, progress)
+    listed, known, held = _look(dataset, listing, settle_seconds)
     if checksum:
         _fill_checksums(dataset, listed, progress)
     if not allow_empty:
@@ -63,7 +64,8 @@ def scan_sources(
     changes = compare(listed, known, max_pixels=dataset.settings.images.max_pixels, look_again=look_again)
     removed = find_removed(listed, known)
     written = _write(dataset, changes, removed, progress)
-    return _record(dataset, states, written + Counter(removed=len(removed)), ignored)
+    written["removed"] = len(removed)
+    return _record(dataset, states, written, ignored, "" if held else digest)
 
 
 def find_changes(dataset: Dataset, *, settle_seconds: float = 0) -> str:
@@ -71,7 +73,12 @@ def find_changes(dataset: Dataset, *, settle_seconds: float = 0) -> str:
 
     Raises SourceError as `scan_sources` does.
     """
-    listed, known = _look(dataset, Counter(), settle_seconds, Silence())
+    listing, digest = _list(dataset, Counter(), Silence())
+    with dataset.catalog.reading() as connection:
+        before = load_states(connection, [""]).get((Stage.RAW_IMAGES, ""))
+    if before is not None and not before.interrupted and before.report.get("listing") == digest:
+        return ""  # without comparing row by row: the sensor asks often
+    listed, known, _ = _look(dataset, listing, settle_seconds)
     _refuse_empty(dataset, listed, known)
     changes = compare(listed, known, max_pixels=dataset.settings.images.max_pixels, look_again="changed")
     differing = changes.loc[changes["differs"], ["source", "uri", "version", "sidecars"]].to_numpy().tolist()
@@ -79,21 +86,36 @@ def find_changes(dataset: Dataset, *, settle_seconds: float = 0) -> str:
     return fingerprint(differing, removed) if differing or removed else ""
 
 
+def _list(dataset: Dataset, ignored: Counter[str], progress: Progress) -> tuple[list[tuple[str, Listed]], str]:
+    """Return what the sources offer, each with the name of its source, and a digest of it all."""
+    listing: list[tuple[str, Listed]] = []
+    digest = sha256()
+    progress.start("listing files", None, "files")
+    for name, source in dataset.sources.items():
+        for one in source.list_images(ignored):
+            listing.append((name, one))
+            digest.update(f"{name}\0{one.uri}\0{one.version}\0{one.sidecars}\0{one.fault}\n".encode())
+            progress.advance(1)
+    progress.finish()
+    return listing, digest.hexdigest()
+
+
 def _look(
-    dataset: Dataset, ignored: Counter[str], settle_seconds: float, progress: Progress
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what the sources list, less what is not settled, and what the index knows."""
+    dataset: Dataset, listing: list[tuple[str, Listed]], settle_seconds: float
+) -> tuple[pd.DataFrame, pd.DataFrame, bool]:
+    """Return what is listed, less what is not settled, what the index knows, and whether anything was held back."""
     now = time.time()
-    listed = make_frame(_list(dataset, ignored, progress))
+    listed = make_frame(listing)
     with dataset.catalog.reading() as connection:
         known = known_images(connection).to_pandas()
-    if settle_seconds:
-        listed = hold_back(listed, known, since=now - settle_seconds, until=now + _AHEAD_SECONDS)
-    return listed, known
+    if not settle_seconds:
+        return listed, known, False
+    settled = hold_back(listed, known, since=now - settle_seconds, until=now + _AHEAD_SECONDS)
+    return settled, known, settled is not listed
 
 
-def _record(dataset: Dataset, states: States, written: Counter[str], ignored: Counter[str]) -> Outcome:
-    """Record the scan; `written` counts what was added, updated and removed."""
+def _record(dataset: Dataset, states: States, written: Counter[str], ignored: Counter[str], listing: str) -> Outcome:
+    """Record the scan; `written` counts what was added, updated and removed, `listing` is "" for one held back."""
     before = states.get((Stage.RAW_IMAGES, ""))
     unchanged = before is not None and not before.interrupted and not written.total()
     inputs = list_inputs(dataset.settings, states, Stage.RAW_IMAGES)
@@ -111,6 +133,7 @@ def _record(dataset: Dataset, states: States, written: Counter[str], ignored: Co
                 "drops": {reason: count for reason, count in counts.items() if reason},
                 **{name: written[name] for name in ("added", "updated", "removed")},
                 "ignored": _summarize(ignored),
+                "listing": listing,
             },
         )
         put_state(connection, state)
@@ -126,15 +149,6 @@ def _refuse_empty(dataset: Dataset, listed: pd.DataFrame, known: pd.DataFrame) -
                 f"source {name} had {had[name]:,} images and has none now: is its disk mounted? If they are meant to "
                 "be gone: dataset-assets build --allow-empty"
             )
-
-
-def _list(dataset: Dataset, ignored: Counter[str], progress: Progress) -> Iterator[tuple[str, Listed]]:
-    progress.start("listing files", None, "files")
-    for name, source in dataset.sources.items():
-        for listed in source.list_images(ignored):
-            progress.advance(1)
-            yield name, listed
-    progress.finish()
 
 
 def _fill_checksums(dataset: Dataset, listed: pd.DataFrame, progress: Progress) -> None:

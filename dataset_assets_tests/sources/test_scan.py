@@ -15,7 +15,7 @@ from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import DropReason, SourceError
 from dataset_assets.freshness import Stage
-from dataset_assets.sources.scan import scan_sources
+from dataset_assets.sources.scan import find_changes, scan_sources
 from dataset_assets_tests import children
 from dataset_assets_tests.datasets import LANDSCAPE, PORTRAIT, SQUARE, add_photo, settings_in
 from dataset_assets_tests.photos import hostile, jpeg
@@ -579,3 +579,31 @@ def wait_for(question: Any) -> Any:
             return answer
         time.sleep(0.02)
     pytest.fail("it never came")
+
+
+def test_changes_are_found_without_opening_anything(tmp_path: Path) -> None:
+    photo = add_photo(tmp_path, "a.jpg", SQUARE)
+    with opened(tmp_path) as (dataset, watched):
+        assert find_changes(dataset) != ""
+        scan_sources(dataset)
+        watched.opened.clear()
+        assert find_changes(dataset) == ""
+        rewrite(photo, photo.read_bytes(), seconds_later=5)
+        changed = find_changes(dataset)
+        photo.with_suffix(".txt").write_text("a text")
+
+        assert changed != ""
+        assert find_changes(dataset) not in ("", changed)
+        assert watched.opened == []
+
+
+def test_what_a_scan_held_back_is_found_later(tmp_path: Path) -> None:
+    with opened(tmp_path) as (dataset, _):
+        scan_sources(dataset)
+        add_photo(tmp_path, "young.jpg", SQUARE)
+        assert scan_sources(dataset, settle_seconds=600).report["seen"] == 0
+
+        assert find_changes(dataset, settle_seconds=600) == ""
+        assert find_changes(dataset) != ""
+        assert scan_sources(dataset).report["seen"] == 1
+        assert find_changes(dataset) == ""
