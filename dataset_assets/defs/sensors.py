@@ -95,7 +95,7 @@ def _list_requests(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[d
     settings = dataset.settings
     with dataset.catalog.reading() as connection:
         states = load_states(connection)
-    # What cannot be read stays stale, and is tried again by the nightly scan's build and by a person's.
+    # What could not be read is tried again by `build`: asking for it here would never end.
     verdicts = {key: FRESH if verdict.retry else verdict for key, verdict in judge_all(dataset).items()}
     changes = find_changes(dataset, settle_seconds=settings.automation.settle_seconds)
     indexed = all(verdicts[stage, ""].fresh for stage in (Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS))

@@ -8,10 +8,10 @@ from pathlib import Path
 from dataset_assets.buckets.protos import make_buckets
 from dataset_assets.captions.sources import live_sources
 from dataset_assets.catalog.captions import CaptionStatus, count_captions, list_sources
-from dataset_assets.catalog.state import Piece, load_pieces, load_states
+from dataset_assets.catalog.state import Piece, load_pieces
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, IncompleteError
-from dataset_assets.freshness import MODIFIED, Stage, find_state, fingerprint, judge
+from dataset_assets.freshness import MODIFIED, Stage, find_state, fingerprint
 from dataset_assets.release.card import CaptionUsage, render_card
 from dataset_assets.release.inspect import make_entry
 from dataset_assets.release.manifest import (
@@ -22,6 +22,7 @@ from dataset_assets.release.manifest import (
     load_manifest,
 )
 from dataset_assets.shards.partition import Partition
+from dataset_assets.status import judge_all
 from dataset_assets.storage.atomic import remove, write_bytes
 from dataset_assets.storage.layout import shard_path
 from dataset_assets.work import Outcome, Work, begin, holding_lock
@@ -113,12 +114,10 @@ def _put(work: Work, path: Path, output: str) -> None:
 
 def _require_fresh_shards(dataset: Dataset) -> None:
     """Raise IncompleteError unless every shard there has to be is there and made from what is there now."""
-    with dataset.catalog.reading() as connection:
-        verdicts = judge(dataset.settings, dataset.layout, load_states(connection), load_pieces(connection))
     wanted = (Stage.BUCKET_ASSIGNMENTS, Stage.SHARDS, Stage.SHARDS_INTACT)
     faults = [
         f"{stage} {partition}: {verdict.state}, {verdict.reason}".replace(" :", ":")
-        for (stage, partition), verdict in verdicts.items()
+        for (stage, partition), verdict in judge_all(dataset).items()
         if stage in wanted and not verdict.fresh
     ]
     if faults:
