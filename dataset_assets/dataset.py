@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from dataset_assets.catalog.database import Catalog, sqlite_url
 from dataset_assets.errors import StorageError
-from dataset_assets.settings import Settings, SourceSettings
+from dataset_assets.settings import Settings
 from dataset_assets.sources.base import Source
-from dataset_assets.sources.folder import FolderSource
+from dataset_assets.sources.kinds import make_source
 from dataset_assets.storage.layout import Layout
 
 
@@ -35,11 +35,7 @@ def open_dataset(settings: Settings) -> Iterator[Dataset]:
         raise StorageError(f"cannot make the dataset's root {layout.root}: {error.strerror}") from None
     catalog = Catalog(settings.dataset.catalog or sqlite_url(layout.catalog))
     try:
-        sources = {source.name: _make_source(source, settings, layout) for source in settings.sources}
+        sources = {source.name: make_source(source, settings, layout) for source in settings.sources}
         yield Dataset(settings=settings, layout=layout, catalog=catalog, sources=sources)
     finally:
         catalog.close()
-
-
-def _make_source(source: SourceSettings, settings: Settings, layout: Layout) -> Source:
-    return FolderSource(path=settings.resolve(source.path), prefix=source.prefix, skip=layout.folders)

@@ -6,6 +6,7 @@
     ├── CatalogError             dataset.sqlite is locked, damaged, or made by a newer version
     ├── StorageError             an artifact cannot be written or read: disk full, read-only, damaged
     │   └── DamagedError         a file of a stage is damaged or gone, and is made again by the next build
+    ├── CaptionsStopped          a model cannot be asked any further: no key, no money, no such model, no answers
     ├── OrderError               a stage was asked for before the one that it needs
     ├── IncompleteError          counts that must add up do not, or an export would be incomplete
     └── SampleError              one image cannot be used; caught where images are worked on and counted
@@ -41,6 +42,10 @@ class DamagedError(StorageError):
     """A file of a stage is damaged or gone: the stage makes it again."""
 
 
+class CaptionsStopped(DatasetError):  # noqa: N818 - it says what happened; nothing is wrong with what is there
+    """A model cannot be asked any further for now; every answer so far is kept."""
+
+
 class OrderError(DatasetError):
     """A stage was asked for before the stage whose results it needs."""
 
@@ -65,6 +70,12 @@ class DropReason(StrEnum):
     TOO_MANY_PIXELS = "skipped_too_many_pixels"
     SOURCE_CHANGED = "skipped_source_changed"
     DUPLICATE_ID = "skipped_duplicate_id"
+    BLANK_IMAGE = "skipped_blank_image"
+    PLACEHOLDER = "skipped_placeholder"
+    IMAGE_UNAVAILABLE = "skipped_image_unavailable"
+    CAPTION_REVIEW = "skipped_caption_review"
+    NOT_JPEG = "not_jpeg"
+    DUPLICATE = "skipped_duplicate"
 
     @property
     def passing(self) -> bool:

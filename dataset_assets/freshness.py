@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from dataset_assets.catalog.state import Piece, StageState, States
 from dataset_assets.errors import OrderError
-from dataset_assets.settings import Settings
+from dataset_assets.settings import ChatSettings, ImportedSettings, Settings, VariantSettings
 from dataset_assets.storage.layout import Layout
 
 # Raise a number when the stage would make something else of the same inputs: what it made before is then stale.
@@ -22,7 +22,7 @@ VERSIONS = {
     "raw_images": 1,
     "bucket_assignments": 1,
     "shard_plans": 1,
-    "resized_crops": 1,
+    "resized_crops": 2,
     "captions": 1,
     "caption_selection": 1,
     "shards": 1,
@@ -33,6 +33,12 @@ VERSIONS = {
 }
 
 MODIFIED = "modified_ns"  # a piece's fact: the time of its file, for those in the export, which others may write to
+
+# Settings of a model's variant that say how it is asked: another value of these makes no caption another one.
+_HOW_ASKED = {
+    "base_url", "api_key_env", "provider", "concurrency", "requests_per_minute", "budget_usd", "timeout_seconds",
+    "max_retries", "stop_after_errors", "prices", "image_tokens", "system_prompt_file", "user_prompt_file",
+}  # fmt: skip
 
 Inputs = dict[str, str]  # what a stage is made from: name of the input → its digest
 
@@ -83,6 +89,16 @@ def caption_stage(variant: str) -> str:
     return f"captions/{variant}"
 
 
+def edits_stage(variant: str) -> str:
+    """Return the name under which it is recorded that a variant's captions were changed by hand: no stage that runs."""
+    return f"edits/{variant}"
+
+
+def find_variant(settings: Settings, stage: str) -> VariantSettings | None:
+    """Return the variant whose captions a stage makes; None for the other stages."""
+    return next((one for one in settings.captions.variants if caption_stage(one.name) == stage), None)
+
+
 def partition_stages(settings: Settings) -> tuple[str, ...]:
     """Return the stages that every partition goes through, in order."""
     before = (Stage.SHARD_PLANS, Stage.RESIZED_CROPS, *_caption_stages(settings), Stage.CAPTION_SELECTION)
@@ -99,7 +115,7 @@ def upstream(settings: Settings, stage: str) -> tuple[str, ...]:
         case Stage.SHARD_PLANS:
             return (Stage.BUCKET_ASSIGNMENTS,)
         case Stage.CAPTION_SELECTION:
-            return _caption_stages(settings)
+            return (Stage.RESIZED_CROPS, *_caption_stages(settings))
         case Stage.SHARDS:
             return (Stage.RESIZED_CROPS, Stage.CAPTION_SELECTION)
         case Stage.SHARDS_INTACT:
@@ -108,8 +124,11 @@ def upstream(settings: Settings, stage: str) -> tuple[str, ...]:
             return (Stage.SHARDS, Stage.SHARDS_INTACT)
         case Stage.DATASET_CARD | Stage.CONTACT_SHEET:
             return (Stage.MANIFEST,)
-        case _:  # resized_crops and the captions that come with the data
-            return (Stage.SHARD_PLANS,)
+        case _:
+            variant = find_variant(settings, stage)
+            if isinstance(variant, ChatSettings):
+                return (Stage.RESIZED_CROPS, *(caption_stage(one.name) for one in settings.captions.before(variant)))
+            return (Stage.SHARD_PLANS,)  # resized_crops and the captions that come with the data
 
 
 def find_state(states: States, stage: str, partition: str = "", *, needed_by: str = "") -> StageState:
@@ -144,7 +163,9 @@ def list_inputs(settings: Settings, states: States, stage: str, partition: str =
             return said | {"images": plan("pixels"), "shard_size": str(settings.shards.shard_size)}
         case Stage.CAPTION_SELECTION:
             variants = dict.fromkeys(caption_stage(one.variant) for one in settings.captions.priority)
-            return said | {"slots": plan("seats")} | {name: output(name) for name in variants}
+            crops = find_state(states, Stage.RESIZED_CROPS, partition, needed_by=stage)
+            seats = {"slots": plan("seats"), Stage.RESIZED_CROPS: _sight(crops)}
+            return said | seats | {name: output(name) for name in variants}
         case Stage.SHARDS | Stage.SHARDS_INTACT:
             return said | {name: output(name) for name in upstream(settings, stage)}
         case Stage.MANIFEST:
@@ -152,12 +173,41 @@ def list_inputs(settings: Settings, states: States, stage: str, partition: str =
             counts = find_state(states, Stage.BUCKET_ASSIGNMENTS, needed_by=stage).report["drops"]
             return said | {Stage.SHARDS: fingerprint(made), "drops": fingerprint(counts)}
         case Stage.DATASET_CARD:
-            captions = {f"{name} {key}": state.output for (name, key), state in sorted(states.items()) if "/" in name}
+            stages = _caption_stages(settings)
+            captions = {f"{name} {key}": made.output for (name, key), made in sorted(states.items()) if name in stages}
             return said | {Stage.MANIFEST: output(Stage.MANIFEST), "captions": fingerprint(captions)}
         case Stage.CONTACT_SHEET:
             return said | {Stage.MANIFEST: output(Stage.MANIFEST)}
         case _:
-            return said | {"sidecars": plan("sidecars")}
+            return said | _list_caption_inputs(settings, states, stage, partition)
+
+
+def _list_caption_inputs(settings: Settings, states: States, stage: str, partition: str) -> Inputs:
+    """Return what a variant's captions are made from, settings apart."""
+
+    def find(name: str) -> StageState:
+        return find_state(states, name, partition, needed_by=stage)
+
+    variant = find_variant(settings, stage)
+    assert variant is not None
+    plan = find(Stage.SHARD_PLANS).report["digests"]
+    edited = states.get((edits_stage(variant.name), partition))
+    inputs = {"edits": edited.output} if edited else {}
+    match variant:
+        case ChatSettings():
+            _, *before = upstream(settings, stage)
+            samples = {"samples": str(plan["rows"])} if variant.prompt_fields else {}
+            inputs |= samples | {Stage.RESIZED_CROPS: _sight(find(Stage.RESIZED_CROPS))}
+            return inputs | {name: find(name).output for name in before}
+        case ImportedSettings():
+            return inputs | {"slots": str(plan["seats"])}
+        case _:
+            return inputs | {"sidecars": str(plan["sidecars"])}
+
+
+def _sight(crops: StageState) -> str:
+    """Return the digest of what the crops of a partition show, however they are encoded."""
+    return str(crops.report.get("sight", ""))
 
 
 @lru_cache(maxsize=256)
@@ -167,18 +217,36 @@ def fingerprint_settings(settings: Settings, stage: str) -> str:
     images = {name: value for name, value in said["images"].items() if name != "timeout_seconds"}
     shaping = {
         Stage.RAW_IMAGES: [said["sources"], settings.images.max_pixels],
-        Stage.BUCKET_ASSIGNMENTS: [said["buckets"], said["shards"]],
+        Stage.BUCKET_ASSIGNMENTS: [said["buckets"], said["shards"], settings.images.mode, settings.duplicates.exact],
         Stage.SHARD_PLANS: [],
         Stage.RESIZED_CROPS: [{name: value for name, value in images.items() if name != "max_pixels"}],  # the scan's
-        Stage.CAPTION_SELECTION: [said["captions"]["priority"]],
+        Stage.CAPTION_SELECTION: [said["captions"]["priority"], said["captions"]["review"]],
         Stage.SHARDS: [said["captions"]["missing_caption_policy"], settings.images.mode],
         Stage.SHARDS_INTACT: [],
-        Stage.MANIFEST: [said["buckets"], images, said["shards"], said["captions"]],
+        Stage.MANIFEST: [
+            said["buckets"],
+            images,
+            said["shards"],
+            [said["captions"][name] for name in ("priority", "missing_caption_policy")],
+        ],
         Stage.DATASET_CARD: [said["dataset"]],
         Stage.CONTACT_SHEET: [settings.dataset.name],
     }
-    variants = {caption_stage(variant["name"]): [variant] for variant in said["captions"]["variants"]}
-    return fingerprint(VERSIONS.get(stage, VERSIONS["captions"]), *(shaping | variants)[stage])
+    variant = find_variant(settings, stage)
+    shape = shaping[stage] if variant is None else _shape_captions(settings, variant)
+    return fingerprint(VERSIONS.get(stage, VERSIONS["captions"]), *shape)
+
+
+def _shape_captions(settings: Settings, variant: VariantSettings) -> list[Any]:
+    """Return the settings that change a variant's captions, or who is asked for one."""
+    if not isinstance(variant, ChatSettings):
+        return [variant.model_dump(mode="json")]
+    captions, review = settings.captions, settings.captions.review
+    shape: list[Any] = [variant.model_dump(mode="json", exclude=_HOW_ASKED), review.blank_image, review.blank_spread]
+    if captions.before(variant):
+        selectors = captions.priority[: captions.rank_of(variant)]
+        shape += [[one.model_dump() for one in selectors], review.model_dump(mode="json")]
+    return shape
 
 
 def judge(
@@ -226,6 +294,10 @@ def judge_inputs(settings: Settings, states: States, stage: str, partition: str 
         return Verdict("stale", f"changed: {', '.join(changed)}")
     if state.report.get("timeout", 0) not in (0, settings.images.timeout_seconds):
         return Verdict("stale", "changed: timeout_seconds, which was not enough for some images")
+    variant = find_variant(settings, stage)
+    left = state.report.get("left", 0)  # images that a model was to be asked about and could not be
+    if left and isinstance(variant, ChatSettings) and not variant.key_missing:
+        return Verdict("stale", f"{left:,} images are still to be captioned")
     if retry := state.report.get("retry", 0):
         return Verdict("stale", f"{retry} files could not be read last time", retry=True)
     return FRESH
@@ -249,4 +321,4 @@ def _find_damage(layout: Layout, piece: Piece) -> str:
 
 
 def _caption_stages(settings: Settings) -> tuple[str, ...]:
-    return tuple(caption_stage(variant.name) for variant in settings.captions.variants)
+    return tuple(caption_stage(variant.name) for variant in settings.captions.in_turn)

@@ -19,6 +19,9 @@ class Progress(Protocol):
     def advance(self, count: int) -> None:
         """Count `count` more units as done."""
 
+    def note(self, text: str) -> None:
+        """Show a short text beside the count, in place of the one before: what it has cost so far."""
+
     def finish(self) -> None:
         """End the stage."""
 
@@ -33,6 +36,9 @@ class Silence:
         """Ignore it."""
 
     def advance(self, count: int) -> None:
+        """Ignore it."""
+
+    def note(self, text: str) -> None:
         """Ignore it."""
 
     def finish(self) -> None:
@@ -53,7 +59,7 @@ class Lines:
     def start(self, stage: str, total: int | None, unit: str) -> None:
         """Begin a stage."""
         self._stage, self._total, self._unit = stage, total, unit
-        self._done = 0
+        self._done, self._note = 0, ""
         self._started = self._said = time.monotonic()
 
     def advance(self, count: int) -> None:
@@ -62,6 +68,10 @@ class Lines:
         if time.monotonic() - self._said >= _SAY_SECONDS:
             self._said = time.monotonic()
             self._tell()
+
+    def note(self, text: str) -> None:
+        """Remember what to say beside the count."""
+        self._note = text
 
     def finish(self) -> None:
         """Say where it ended, if it ever said that it was under way."""
@@ -73,4 +83,5 @@ class Lines:
         later = self._later.get(self._stage)
         rate = self._done / max(time.monotonic() - self._started, 1e-9)
         more = f", {later:,} more later" if later else ""
-        self._say(f"{self._stage}: {self._done:,}{of} {self._unit}, {rate:,.1f} a second{more}")
+        note = f", {self._note}" if self._note else ""
+        self._say(f"{self._stage}: {self._done:,}{of} {self._unit}, {rate:,.1f} a second{more}{note}")

@@ -8,6 +8,8 @@ from hashlib import sha256
 
 from dataset_assets.errors import DropReason
 
+JPEG_FORMATS = ("JPEG", "MPO")  # of Header.format; MPO is a JPEG with more of them behind it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
@@ -57,6 +59,7 @@ class Crop:
     quality: int
     subsampling: str  # "4:4:4" or "4:2:0"
     source_sha256: str  # of the source file's bytes
+    spread: float  # 0 to 1: how much there is to see, images/review.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

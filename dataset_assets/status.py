@@ -9,7 +9,7 @@ from dataset_assets.captions.sources import live_sources
 from dataset_assets.catalog.captions import count_captions
 from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Verdict, judge
+from dataset_assets.freshness import Verdict, caption_stage, judge
 from dataset_assets.release.manifest import load_manifest
 
 
@@ -36,7 +36,8 @@ class Summary:
     export_id: str
     counts: Mapping[str, int]  # the manifest's summary
     buckets: Mapping[str, Mapping[str, int]]  # by id: width, height, count, shards
-    captions: Mapping[str, Mapping[str, int]]  # by variant: images by status, and how many were selected
+    captions: Mapping[str, Mapping[str, int]]  # by variant: images by status
+    left: Mapping[str, int]  # by variant: images that its model was not asked about for want of its key
     bytes: int
     shards: int
 
@@ -49,6 +50,12 @@ def summarize(dataset: Dataset) -> Summary:
         captions: dict[str, dict[str, int]] = {}
         for (variant, status), count in count_captions(connection, sources).items():
             captions.setdefault(variant, {})[status] = count
+        states = load_states(connection)
+    stages = {caption_stage(variant.name): variant.name for variant in dataset.settings.captions.chats}
+    left: Counter[str] = Counter()
+    for (stage, _), state in states.items():
+        if stage in stages:
+            left[stages[stage]] += state.report.get("left", 0)
     buckets = manifest["buckets"]
     return Summary(
         export=str(dataset.layout.export),
@@ -59,6 +66,7 @@ def summarize(dataset: Dataset) -> Summary:
             for name, bucket in buckets.items()
         },
         captions=captions,
+        left=dict(+left),
         bytes=sum(shard["bytes"] for bucket in buckets.values() for shard in bucket["shards"]),
         shards=sum(len(bucket["shards"]) for bucket in buckets.values()),
     )

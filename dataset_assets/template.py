@@ -50,15 +50,62 @@ shards_per_partition = 16             # tars a Dagster partition: some minutes o
 
 [captions]
 missing_caption_policy = "empty"      # a sample without a caption stays, with an empty one; or "drop"
-priority = [                          # the first that has a caption for an image gives it; may be narrowed by
-    {{ variant = "caption_sidecar" }},  # backend = "…" and model = "…"
-]
+# The first that has a caption for an image gives it. Left out: the variants below, in their order.
+# priority = [{{ variant = "caption_sidecar" }}] # each may be narrowed by backend = "…" and model = "…"
 
 [[captions.variants]]
 name = "caption_sidecar"
 backend = "sidecar"                   # photo.txt, or else photo.caption, beside photo.jpg
 # extension = "txt"                   # only this one of txt, caption, json
 # field = "title"                     # the value of this key in photo.json
+
+# A model, asked about the images that no variant before it has a caption for. It costs money: docs/captioning.md.
+# [[captions.variants]]
+# name = "caption_vlm"
+# backend = "openrouter"              # or "openai": OpenAI's, and with base_url any server that speaks its API
+# model = "maker/model"               # as the server calls it
+# base_url = "https://openrouter.ai/api/v1" # left out: the backend's
+# api_key_env = "OPENROUTER_API_KEY"  # the environment variable that holds the key; "": none is sent
+# system_prompt = ""
+# system_prompt_file = ""             # or a file that it is in
+# user_prompt = "Describe this image." # {{{{image_id}}}} and {{{{meta.KEY}}}}, of photo.json, are filled in
+# user_prompt_file = ""               # or a file that it is in
+# image_max_side = 0                  # pixels: a larger crop is sent smaller; 0: the crop's bytes as they are
+# image_quality = 90                  # of the JPEG that is sent, where it is made smaller
+# image_detail = "auto"               # or "low", "high"
+# max_tokens = 300                    # a longer answer is cut off, and is no caption
+# # temperature = 0.2                 # left out: the server's own
+# provider = {{}}                       # OpenRouter's routing: {{ order = ["…"], allow_fallbacks = false }}
+# extra_body = {{}}                     # any other key of the request
+# concurrency = 32                    # questions at a time
+# requests_per_minute = 0             # 0: no limit of ours
+# budget_usd = 0                      # for this variant, in all and for good; 0: no limit
+# timeout_seconds = 120               # for one answer
+# max_retries = 4                     # of a request that the server turned away or lost
+# stop_after_errors = 20              # in a row, and the model is not asked any further
+# attempts = {{ error = 3, empty = 2, placeholder = 2, unavailable = 2, truncated = 1, refused = 1, filtered = 1 }}
+# only_needed = true                  # false: asked about every image, also where a variant before has a caption
+# ask = true                          # false: not asked any more; what it said counts
+# prices = {{ input = 0, output = 0 }}  # USD a million tokens: for estimates, and where the server names no cost
+# image_tokens = 258                  # what an image counts, for estimates
+
+[captions.review]                     # what is found in captions: keep, fall_through to the next, or drop the image
+truncated = "fall_through"            # the answer ended at max_tokens
+refused = "fall_through"              # the model will not
+filtered = "fall_through"             # the service's filter stopped it
+placeholder = "drop"                  # the text stands for no caption: "placeholder image"
+unavailable = "drop"                  # the model says that there is no image to see
+blank_image = "drop"                  # a crop with next to nothing on it, whatever its caption; or "keep"
+blank_spread = 0.002                  # blank: where less of it than this share differs from its one tone
+repeated = "keep"                     # the same text on many images
+repeated_images = 20                  # so many of a partition
+language = "keep"                     # another language than the wanted ones
+languages = []                        # the wanted ones: ["en"]; none: not looked for
+too_short = "keep"
+min_words = 3
+too_long = "keep"
+max_words = 0                         # 0: no limit
+prompt_leak = "keep"                  # words of the prompt, or of the chat around the caption
 
 [automation]                          # while `dataset-assets ui`, or Dagster's daemon, runs
 watch = true                          # new, changed and removed images go into the export by themselves

@@ -56,7 +56,7 @@ class Bars:
         """Begin or go on with the stage's bar."""
         task = self._tasks.get(stage)
         if task is None:
-            task = self._tasks[stage] = self._progress.add_task(stage, total=None, unit=unit)
+            task = self._tasks[stage] = self._progress.add_task(stage, total=None, unit=unit, note="")
         done = self._progress.tasks[task].completed
         later = self._later.get(stage, 0)
         self._progress.update(task, total=None if total is None else done + total + later)
@@ -66,6 +66,11 @@ class Bars:
         """Move the bar."""
         if self._current is not None:
             self._progress.advance(self._current, count)
+
+    def note(self, text: str) -> None:
+        """Show a text behind the bar."""
+        if self._current is not None:
+            self._progress.update(self._current, note=text)
 
     def finish(self) -> None:
         """Close a bar whose length was not known."""
@@ -77,7 +82,7 @@ class Bars:
 def show_progress(console: Console) -> Iterator[Bars | Lines]:
     """Yield progress: bars where the console is a terminal, now and then a line where it is a file or a pipe."""
     if not console.is_terminal:
-        yield Lines(lambda line: _say(console, line))
+        yield Lines(lambda line: say(console, line))
         return
     with Progress(
         TextColumn("{task.description:<28}", markup=False),
@@ -85,6 +90,7 @@ def show_progress(console: Console) -> Iterator[Bars | Lines]:
         MofNCompleteColumn(),
         _Rate(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
     ) as display:
         yield Bars(display)
@@ -97,7 +103,7 @@ def print_summary(console: Console, summary: Summary) -> None:
     if summary.captions:
         console.print(_caption_table(summary))
     seen, exported = summary.counts["images_seen"], summary.counts["images_exported"]
-    _say(
+    say(
         console,
         f"{exported:,} of {seen:,} images in {summary.shards:,} shards, {summary.bytes / 1e6:,.1f} MB, "
         f"export id {summary.export_id}",
@@ -106,7 +112,7 @@ def print_summary(console: Console, summary: Summary) -> None:
 
 def print_status(console: Console, verdicts: Mapping[tuple[str, str], Verdict]) -> None:
     """Print how many partitions of each stage are fresh, and every one that is not, with the reason."""
-    table = _count_table("status", "stage", *_STYLES)
+    table = count_table("status", "stage", *_STYLES)
     for stage, counts in count_by_stage(verdicts).items():
         cells = (Text(f"{counts[state]:,}" if counts[state] else "", style) for state, style in _STYLES.items())
         table.add_row(Text(stage), *cells)
@@ -114,37 +120,37 @@ def print_status(console: Console, verdicts: Mapping[tuple[str, str], Verdict]) 
     others = [(key, verdict) for key, verdict in verdicts.items() if not verdict.fresh]
     for (stage, partition), verdict in others[:_LISTED]:
         name = Text(f"{stage} {partition}".rstrip(), _STYLES[verdict.state])
-        _say(console, Text.assemble(name, f": {verdict.state}, {verdict.reason}"))
+        say(console, Text.assemble(name, f": {verdict.state}, {verdict.reason}"))
     if len(others) > _LISTED:
-        _say(console, f"… and {len(others) - _LISTED:,} more; --json lists all")
+        say(console, f"… and {len(others) - _LISTED:,} more; --json lists all")
 
 
 def print_repacked(console: Console, buckets: "Sequence[Repacked]") -> None:
     """Print what repacking moved."""
-    table = _count_table("repacked", "bucket", "images", "moved", "shards before", "shards after")
+    table = count_table("repacked", "bucket", "images", "moved", "shards before", "shards after")
     for one in buckets:
         counts = (one.images, one.moved, one.shards_before, one.shards_after)
         table.add_row(Text(one.bucket_id), *(f"{count:,}" for count in counts))
     if table.row_count:
         console.print(table)
     else:
-        _say(console, "there were no gaps")
+        say(console, "there were no gaps")
 
 
-def _say(console: Console, line: str | Text) -> None:
+def say(console: Console, line: str | Text) -> None:
     """Print a line as it is: brackets in it are no markup, and where it is cut is the terminal's affair."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _bucket_table(summary: Summary) -> Table:
-    table = _count_table("buckets", "bucket", "size", "images", "shards")
+    table = count_table("buckets", "bucket", "size", "images", "shards")
     for name, bucket in sorted(summary.buckets.items(), key=lambda item: (-item[1]["count"], item[0])):
         table.add_row(Text(name), f"{bucket['w']}×{bucket['h']}", f"{bucket['count']:,}", f"{bucket['shards']:,}")
     return table
 
 
 def _drop_table(summary: Summary) -> Table:
-    table = _count_table("left out", "reason", "images")
+    table = count_table("left out", "reason", "images")
     for reason in DropReason:
         if count := summary.counts.get(reason.value, 0):
             table.add_row(reason.value, f"{count:,}")
@@ -154,14 +160,14 @@ def _drop_table(summary: Summary) -> Table:
 
 
 def _caption_table(summary: Summary) -> Table:
-    table = _count_table("captions", "variant", "status", "images")
+    table = count_table("captions", "variant", "status", "images")
     for variant, statuses in sorted(summary.captions.items()):
         for status, count in sorted(statuses.items(), key=lambda item: -item[1]):
             table.add_row(Text(variant), Text(status), f"{count:,}")
     return table
 
 
-def _count_table(title: str, *columns: str) -> Table:
+def count_table(title: str, *columns: str) -> Table:
     """Return a table whose columns after the first are numbers."""
     table = Table(title=title, title_justify="left")
     table.add_column(columns[0], overflow="fold")  # a narrow terminal breaks a name, and never hides a part of it

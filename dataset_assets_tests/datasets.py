@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from dataset_assets.buckets.assign import Assignment, assign_buckets
+from dataset_assets.captions.ask import ask_captions
+from dataset_assets.captions.select import select_captions
 from dataset_assets.captions.sidecar import read_captions
-from dataset_assets.captions.waterfall import select_captions
+from dataset_assets.captions.stage import collect_imported
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import Stage, caption_stage
 from dataset_assets.images.crops import make_crops
 from dataset_assets.release.inspect import inspect_shards
 from dataset_assets.release.publish import write_card, write_manifest
-from dataset_assets.settings import Settings, parse_settings
+from dataset_assets.settings import ImportedSettings, Settings, SidecarSettings, VariantSettings, parse_settings
 from dataset_assets.shards.plan import write_plan
 from dataset_assets.shards.write import write_shards
 from dataset_assets.sources.scan import scan_sources
@@ -126,12 +128,23 @@ def build_partitions(dataset: Dataset, *, force: bool = False) -> dict[tuple[str
     for key, outcome in make_crops(dataset, keys, force=force).items():
         said[str(Stage.RESIZED_CROPS), key] = outcome
     for key in keys:
-        for variant in dataset.settings.captions.variants:
-            said[caption_stage(variant.name), key] = read_captions(dataset, variant, key, force=force)
+        for variant in dataset.settings.captions.in_turn:
+            said[caption_stage(variant.name), key] = caption(dataset, variant, key, force=force)
         said[str(Stage.CAPTION_SELECTION), key] = select_captions(dataset, key, force=force)
         said[str(Stage.SHARDS), key] = write_shards(dataset, key, force=force)
     inspect_shards(dataset, _uninspected(dataset))  # the asset check without which there is no manifest
     return said
+
+
+def caption(dataset: Dataset, variant: VariantSettings, key: str, *, force: bool = False) -> Outcome:
+    """Run the stage of one variant for one partition."""
+    match variant:
+        case SidecarSettings():
+            return read_captions(dataset, variant, key, force=force)
+        case ImportedSettings():
+            return collect_imported(dataset, variant, key, force=force)
+        case _:
+            return ask_captions(dataset, variant, [key], force=force)[key]
 
 
 def _uninspected(dataset: Dataset) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dataset_assets.buckets.protos import make_buckets
+from dataset_assets.buckets.protos import list_buckets
 from dataset_assets.errors import DropReason
 from dataset_assets.images.encode import choose_subsampling
 from dataset_assets.images.geometry import choose_corner, cover_scale, cover_size, crop_box
@@ -98,7 +98,7 @@ def make_draft(**changes: Any) -> Draft:
 
 def bucket_of(settings: Settings, bucket_id: str) -> Bucket:
     """Return a bucket by its id."""
-    buckets = make_buckets(settings.buckets.base_resolutions, settings.buckets.divisible)
+    buckets = list_buckets(settings.buckets)
     return next(bucket for bucket in buckets if bucket.id == bucket_id)
 
 

@@ -58,6 +58,7 @@ INDEX = of([""], Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS)
 RELEASE = of([""], Stage.MANIFEST, Stage.DATASET_CARD)
 TEXTS = (Stage.SHARD_PLANS, SIDECAR, TITLE, Stage.CAPTION_SELECTION, Stage.SHARDS)
 PIXELS = (Stage.SHARD_PLANS, Stage.RESIZED_CROPS, Stage.SHARDS)
+SIGHT = (*PIXELS, Stage.CAPTION_SELECTION)  # what of pixels that show something else, in whatever encoding
 ROWS = (*TEXTS, Stage.RESIZED_CROPS)
 
 
@@ -119,8 +120,8 @@ def caption(name: str, text: str) -> Change:
     return lambda folder: (folder / "raw" / name).write_text(text)
 
 
-def encoding(**images: Any) -> Case:
-    return Case(settings={"images": images}, remade=of(ALL, *PIXELS[1:]) | RELEASE, encoded=20, tars=TARS)
+def encoding(*more: str, **images: Any) -> Case:
+    return Case(settings={"images": images}, remade=of(ALL, *PIXELS[1:], *more) | RELEASE, encoded=20, tars=TARS)
 
 
 CASES = {
@@ -145,7 +146,7 @@ CASES = {
     ),
     "content changed": Case(
         files=replace(jpeg(*LANDSCAPE, 99)),
-        remade=INDEX | of(WIDE[:1], *PIXELS) | RELEASE,
+        remade=INDEX | of(WIDE[:1], *SIGHT) | RELEASE,
         encoded=1, tars={"wide 0"},
     ),
     "content changed to that of another bucket": Case(
@@ -155,12 +156,12 @@ CASES = {
     ),
     "content changed to what cannot be decoded": Case(
         files=replace(jpeg(*LANDSCAPE, 99)[:-200]),
-        remade=INDEX | of(WIDE[:1], *PIXELS) | RELEASE,
+        remade=INDEX | of(WIDE[:1], *SIGHT) | RELEASE,
         encoded=1, tars={"wide 0"},
     ),
     "content changed under the same size and time": Case(
         files=corrupt, checksum=True,
-        remade=INDEX | of(WIDE[:1], *PIXELS) | RELEASE,
+        remade=INDEX | of(WIDE[:1], *SIGHT) | RELEASE,
         encoded=1, tars={"wide 0"},
     ),
     "touched": Case(
@@ -210,8 +211,8 @@ CASES = {
     ),
     "quality": encoding(quality=80),
     "subsampling": encoding(subsampling_policy="420"),
-    "corners": encoding(crop={"allowed_corners": [0]}),
-    "strategy": encoding(crop={"strategy": "center"}),
+    "corners": encoding(Stage.CAPTION_SELECTION, crop={"allowed_corners": [0]}),
+    "strategy": encoding(Stage.CAPTION_SELECTION, crop={"strategy": "center"}),
     "colour profiles, of which there are none": Case(
         settings={"images": {"icc": "ignore"}},
         remade=of(ALL, *PIXELS[1:]) | RELEASE,
@@ -226,12 +227,12 @@ CASES = {
     "time-out and workers": Case(settings={"images": {"timeout_seconds": 60}, "work": {"workers": 2}}),
     "base resolution": Case(
         settings={"buckets": {"base_resolutions": [46]}},
-        remade=of([""], Stage.BUCKET_ASSIGNMENTS) | of(ALL, *PIXELS) | RELEASE,
+        remade=of([""], Stage.BUCKET_ASSIGNMENTS) | of(ALL, *SIGHT) | RELEASE,
         encoded=20, tars=TARS,
     ),
     "shard size": Case(
         settings={"shards": {"shard_size": 5}},
-        remade=of([""], Stage.BUCKET_ASSIGNMENTS) | of(WIDE[:1], *ROWS) | of([TALL, SQUARES], *PIXELS[1:]) | RELEASE,
+        remade=of([""], Stage.BUCKET_ASSIGNMENTS) | of(WIDE[:1], *ROWS) | of([TALL, SQUARES], *SIGHT[1:]) | RELEASE,
         encoded=5, tars=TARS,
     ),
     "shards in a partition": Case(
@@ -241,7 +242,7 @@ CASES = {
     ),
     "a prefix": Case(
         settings={"sources": [{"path": "raw", "prefix": "x/"}]},
-        remade=INDEX | of(ALL, *PIXELS) | RELEASE,
+        remade=INDEX | of(ALL, *PIXELS) | of([TALL], Stage.CAPTION_SELECTION) | RELEASE,
         encoded=20, tars=TARS, moved=True,
     ),
     "the source written another way": Case(settings={"sources": [{"path": "./raw"}]}),
@@ -264,7 +265,7 @@ CASES = {
     ),
     "a variant added": Case(
         settings={"captions": {"variants": [*VARIANTS, {"name": "caption_more", "extension": "caption"}]}},
-        remade=of(ALL, "captions/caption_more") | RELEASE,
+        remade=of(ALL, "captions/caption_more") | of([""], Stage.DATASET_CARD),
         read=20,
     ),
     "a policy for missing captions": Case(

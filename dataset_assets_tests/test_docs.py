@@ -1,5 +1,6 @@
 """What the documentation says is true: links, commands, snippets, settings, names, tables."""
 
+import operator
 import re
 import shlex
 import subprocess
@@ -11,10 +12,13 @@ from typing import Any
 
 import click
 import pytest
+from PIL import Image
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from dataset_assets.buckets.protos import PROTOS
+from dataset_assets.captions.review import Finding
+from dataset_assets.catalog.captions import CaptionStatus
 from dataset_assets.cli import main
 from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import DropReason
@@ -23,34 +27,43 @@ from dataset_assets.settings import (
     AutomationSettings,
     BucketSettings,
     CaptionSettings,
+    ChatSettings,
     CropSettings,
     DatasetSettings,
+    FolderSettings,
     ImageSettings,
+    ImportedSettings,
+    ReviewSettings,
     SelectorSettings,
     Settings,
     ShardSettings,
-    SourceSettings,
-    VariantSettings,
+    SidecarSettings,
     WorkSettings,
     parse_settings,
 )
+from dataset_assets.settings.captions import AttemptSettings, PriceSettings
 from dataset_assets.shards.sample import SAMPLE_FIELDS
-from dataset_assets_tests.datasets import TINY, add_photo, build_library, settings_in
-from dataset_assets_tests.photos import jpeg
+from dataset_assets_tests.datasets import SQUARE, TINY, add_photo, build_library, settings_in
+from dataset_assets_tests.photos import encoded, jpeg
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 TABLES: dict[str, type[BaseModel]] = {
     "[dataset]": DatasetSettings,
-    "[[sources]]": SourceSettings,
+    "[[sources]]": FolderSettings,
     "[buckets]": BucketSettings,
     "[images]": ImageSettings,
     "[images.crop]": CropSettings,
     "[shards]": ShardSettings,
     "[captions]": CaptionSettings,
     "captions.priority": SelectorSettings,
-    "[[captions.variants]]": VariantSettings,
+    "[[captions.variants]] of sidecars": SidecarSettings,
+    "[[captions.variants]] of imports": ImportedSettings,
+    "[[captions.variants]] of models": ChatSettings,
+    "[captions.variants.attempts]": AttemptSettings,
+    "[captions.variants.prices]": PriceSettings,
+    "[captions.review]": ReviewSettings,
     "[work]": WorkSettings,
     "[automation]": AutomationSettings,
 }
@@ -109,13 +122,15 @@ def commands(page: Path) -> Iterator[str]:
 
 def parse_command(line: str) -> None:
     """Read a call as click would, without looking at files. A name alone is a mention and needs no arguments."""
-    name, *arguments = shlex.split(line[line.index("dataset-assets ") :], comments=True)[1:]
-    assert name in main.commands, line
-    command = main.commands[name]
+    arguments = shlex.split(line[line.index("dataset-assets ") :], comments=True)[1:]
+    command: click.Command = main
+    while isinstance(command, click.Group) and arguments:
+        assert arguments[0] in command.commands, line
+        command = command.commands[arguments.pop(0)]
     values, rest, _ = command.make_parser(click.Context(command)).parse_args(list(arguments))
     assert not rest, line
     if arguments:
-        assert all(isinstance(values.get(str(one.name)), str) for one in command.params if one.required), line
+        assert all(isinstance(values.get(str(one.name)), str | list) for one in command.params if one.required), line
 
 
 @each_page
@@ -124,7 +139,16 @@ def test_commands_are_those_there_are(page: Path) -> None:
         parse_command(line)
 
 
-@pytest.mark.parametrize("line", ["dataset-assets make", "dataset-assets init my-dataset", "dataset-assets status all"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dataset-assets make",
+        "dataset-assets init my-dataset",
+        "dataset-assets status all",
+        "dataset-assets captions count",
+        "dataset-assets captions retry caption_vlm",
+    ],
+)
 def test_a_wrong_command_would_be_noticed(line: str) -> None:
     with pytest.raises(AssertionError):
         parse_command(line)
@@ -139,8 +163,10 @@ def test_make_targets_are_those_there_are(page: Path) -> None:
 
 @pytest.fixture
 def my_dataset(built: Path) -> Path:
-    """A folder in which my-dataset/data is a finished build, with three images that are left out."""
+    """A folder in which my-dataset/data is a finished build, with four images that are left out."""
     (built / "raw/empty.jpg").touch()
+    (built / "raw/fog.jpg").write_bytes(encoded(Image.new("RGB", SQUARE, "white")))
+    (built / "raw/fog.txt").write_text("Fog.")
     (built / "raw/broken.jpg").write_bytes(jpeg(104, 72)[:-500])
     add_photo(built, "tiny.jpg", TINY)
     with open_dataset(settings_in(built)) as dataset:
@@ -166,6 +192,15 @@ def test_the_readmes_snippets_run(my_dataset: Path) -> None:
         ["empty.jpg", "skipped_empty_file"],
         ["tiny.jpg", "skipped_too_small"],
         ["broken.jpg", "decode_errors"],
+        ["fog.jpg", "skipped_blank_image"],
+    ]
+
+
+def test_the_snippet_about_findings_runs(my_dataset: Path) -> None:
+    (code,) = blocks(ROOT / "docs/captioning.md", "python")
+    said = subprocess.run([sys.executable, "-c", code], cwd=my_dataset, capture_output=True, text=True, check=True)
+    assert [line.split() for line in said.stdout.splitlines() if line.startswith("caption_")] == [
+        ["caption_sidecar", "too_short", "keep", "1"]
     ]
 
 
@@ -190,30 +225,37 @@ def shown(value: Any) -> str:
 
 
 def default(value: Any) -> str:
-    """Return the cell of a key's default; of priority, which follows from the variants, the model has none."""
-    if value == ():
-        return "the variants in their order"
+    """Return the cell of a key's default."""
     if value is PydanticUndefined:
         return "required"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if value == "{}":  # a free table, kept as JSON
+        return "`{}`"
     return "none" if value is None else f"`{shown(value)}`"
 
 
+def table_of(title: str) -> str:
+    """Return the table of the file that a heading of the settings page is about."""
+    return re.sub(r"\].*|\[", "", title)
+
+
 def test_the_settings_page_has_every_key_and_default() -> None:
-    page, tables = sections(ROOT / "docs/settings.md"), {title.strip("[]") for title in TABLES}
+    page, tables = sections(ROOT / "docs/settings.md"), {table_of(title) for title in TABLES}
     for title, model in TABLES.items():
         there = {name.strip("`"): given for name, _, given, *_ in rows(page[title])[2:]}
         expected = {
             name: default(field.default)
             for name, field in model.model_fields.items()
-            if f"{title.strip('[]')}.{name}" not in tables or isinstance(field.default, tuple)
+            if f"{table_of(title)}.{name}" not in tables or isinstance(field.default, tuple)
         }
+        if model is CaptionSettings:
+            expected["priority"] = "the variants in their order"  # which the model cannot know
         assert there == expected, title
 
 
 def test_the_settings_page_has_every_table() -> None:
-    tables = {title.strip("[]").partition(".")[0] for title in TABLES}
+    tables = {table_of(title).partition(".")[0] for title in TABLES}
     assert tables == {name for name, field in Settings.model_fields.items() if not field.exclude}
 
 
@@ -245,12 +287,44 @@ def test_every_dependency_has_its_reason() -> None:
 def test_every_drop_reason_is_explained() -> None:
     reasons = sorted(DropReason)
     assert sorted(names(sections(ROOT / "README.md")["What happens to bad images"])) == reasons
-    assert len(reasons) == 10  # the README and the glossary say "ten"
     assert set(reasons) <= set(re.findall(r"`(\w+)`", sections(ROOT / "docs/format.md")["Summary"]))
 
 
+def test_every_caption_status_is_explained_with_its_attempts() -> None:
+    table = rows(sections(ROOT / "docs/captioning.md")["Statuses"])[2:]
+    attempts = AttemptSettings()
+    assert {status.strip("`"): said for status, _, _, said in table} == {
+        status.value: str(getattr(attempts, status, "")) for status in CaptionStatus
+    }
+
+
+def test_every_finding_is_explained_with_its_policy() -> None:
+    table = [row for row in rows(sections(ROOT / "docs/captioning.md")["Review"]) if len(row) == 4][2:]
+    review = ReviewSettings()
+    assert {name: row[2].strip("`") for row in table for name in re.findall(r"`(\w+)`", row[0])} == {
+        name: getattr(review, name) for name in ("blank_image", *Finding)
+    }
+    assert {reason.strip("`") for _, _, _, reason in table} == set(DropReason) & {
+        "skipped_blank_image",
+        "skipped_placeholder",
+        "skipped_image_unavailable",
+        "skipped_caption_review",
+    }
+
+
+def test_the_arithmetic_adds_up() -> None:
+    text = sections(ROOT / "docs/captioning.md")["What it costs"]
+    sums = re.findall(r"([\d,.]+) ([×÷+]) ([\d,.]+) = ([\d,.]+)", text)
+    signs = {"×": operator.mul, "÷": operator.truediv, "+": operator.add}
+    assert len(sums) == 14
+    for one, sign, other, result in sums:
+        left, right = (float(number.replace(",", "")) for number in (one, other))
+        decimals = len(result.partition(".")[2])
+        assert f"{signs[sign](left, right):,.{decimals}f}" == result
+
+
 def test_the_design_page_has_every_asset_and_check() -> None:
-    from dataset_assets.defs.checks import CHECKS
+    from dataset_assets.defs.checks import CHECKS, make_model_checks
     from dataset_assets.defs.graph import build_definitions
 
     page = sections(ROOT / "docs/design.md")
@@ -258,7 +332,8 @@ def test_the_design_page_has_every_asset_and_check() -> None:
     assets = {key.to_user_string().replace("caption_sidecar", "<variant>") for key in graph.get_all_asset_keys()}
     assert set(names(page["The asset graph"])) == assets
     blocking = {row[0].strip("`"): row[1].strip("`") for row in rows(page["Checks"])[2:] if row[2] == "yes"}
-    specs = [spec for check in CHECKS for spec in check.check_specs]
+    model = ChatSettings(name="variant", backend="openrouter", model="maker/model")
+    specs = [spec for check in [*CHECKS, *make_model_checks(model)] for spec in check.check_specs]
     assert names(page["Checks"]) == [spec.name for spec in specs]
     assert blocking == {spec.name: spec.asset_key.to_user_string() for spec in specs if spec.blocking}
 

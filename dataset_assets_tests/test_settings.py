@@ -1,3 +1,4 @@
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -8,6 +9,16 @@ from dataset_assets.errors import SettingsError
 from dataset_assets.settings import CONFIG_VARIABLE, Settings, load_settings, parse_settings
 
 TABLES = ("dataset", "sources", "buckets", "images", "shards", "captions", "work", "automation")
+
+CHAT_KEYS = (
+    "name, backend, model, base_url, api_key_env, system_prompt, system_prompt_file, user_prompt, user_prompt_file, "
+    "image_max_side, image_quality, image_detail, max_tokens, temperature, provider, extra_body, concurrency, "
+    "requests_per_minute, budget_usd, timeout_seconds, max_retries, stop_after_errors, attempts, only_needed, ask, "
+    "prices, image_tokens"
+)
+
+# A variant that a model makes, to which a mistake is added.
+CHAT = '[[captions.variants]]\nname = "caption_vlm"\nbackend = "openrouter"\nmodel = "maker/model"\n'
 
 # What is written in the file, and the one line that must be said of it.
 MISTAKES = {
@@ -83,6 +94,56 @@ MISTAKES = {
     '"title" given, which reads photo.json, with extension "txt"; allowed: one of the two',
     "[[captions.variants]]\nname = 'caption_sidecar'\nmodell = 1": "captions.variants.0.modell: there is no such key; "
     "allowed: name, backend, extension, field",
+    '[captions]\nvariants = "caption_vlm"': 'captions.variants: "caption_vlm" given; allowed: a list',
+    '[captions]\nvariants = ["caption_vlm"]': 'captions.variants.0: "caption_vlm" given; allowed: a table',
+    '[[captions.variants]]\nname = "a"\nbackend = "gemini"': 'captions.variants.0.backend: "gemini" given; allowed: '
+    "sidecar, imported, openrouter, openai",
+    '[[captions.variants]]\nname = "a"\nbackend = 3': "captions.variants.0.backend: 3 given; allowed: sidecar, "
+    "imported, openrouter, openai",
+    '[[captions.variants]]\nname = "a"\nmodel = "m"': "captions.variants.0.model: there is no such key; allowed: "
+    "name, backend, extension, field",
+    '[[captions.variants]]\nname = "a"\nbackend = "imported"\nmodel = "m"': "captions.variants.0.model: there is no "
+    "such key; allowed: name, backend",
+    '[[captions.variants]]\nname = "a"\nbackend = "openrouter"': "captions.variants.0.model: is missing",
+    '[[captions.variants]]\nname = "a"\nbackend = "openai"\nmodel = ""': 'captions.variants.0.model: "" given; should '
+    "have at least 1 character",
+    f'{CHAT}modell = "m"': f"captions.variants.0.modell: there is no such key; allowed: {CHAT_KEYS}",
+    f'{CHAT}api_key = "sk-1"': f"captions.variants.0.api_key: there is no such key; allowed: {CHAT_KEYS}",
+    f'{CHAT}user_prompt = "Say."\nuser_prompt_file = "say.txt"': 'captions.variants.0.user_prompt_file: "say.txt" '
+    "given, and user_prompt, too; allowed: one of the two",
+    f'{CHAT}system_prompt_file = "nowhere.txt"': 'captions.variants.0.system_prompt_file: "nowhere.txt" given, which '
+    "cannot be read: No such file or directory",
+    f'{CHAT}user_prompt_file = "."': 'captions.variants.0.user_prompt_file: "." given, which cannot be read: Is a '
+    "directory",
+    f'{CHAT}user_prompt = "What does {{{{caption}}}} mean?"': "captions.variants.0.user_prompt: "
+    '"What does {{caption}} mean?" given; allowed: {{caption}} replaced by image_id, width, height, bucket_id or '
+    "meta.KEY of photo.json",
+    f'{CHAT}user_prompt = "{{{{meta.}}}}"': 'captions.variants.0.user_prompt: "{{meta.}}" given; allowed: {{meta.}} '
+    "replaced by image_id, width, height, bucket_id or meta.KEY of photo.json",
+    f'{CHAT}base_url = "api.example.org/v1"': 'captions.variants.0.base_url: "api.example.org/v1" given; allowed: an '
+    "address that starts with https:// or http://",
+    f'{CHAT}base_url = "https://me:sk-1@example.org/v1"': "captions.variants.0.base_url: "
+    '"https://me:sk-1@example.org/v1" given; allowed: an address without a name or key in it; keys come from the '
+    "environment, see api_key_env",
+    f"{CHAT}image_max_side = 9000": "captions.variants.0.image_max_side: 9000 given; should be less than or equal to "
+    "8192",
+    f"{CHAT}temperature = 3": "captions.variants.0.temperature: 3 given; should be less than or equal to 2",
+    f'{CHAT}provider = "fast"': 'captions.variants.0.provider: "fast" given; allowed: a table',
+    f"{CHAT}budget_usd = inf": "captions.variants.0.budget_usd: inf given; should be less than or equal to 1000000000",
+    f"{CHAT}attempts = 3": "captions.variants.0.attempts: 3 given; allowed: a table",
+    f"{CHAT}attempts = {{ errors = 3 }}": "captions.variants.0.attempts.errors: there is no such key; allowed: error, "
+    "empty, placeholder, unavailable, truncated, refused, filtered",
+    f"{CHAT}attempts = {{ error = 0 }}": "captions.variants.0.attempts.error: 0 given; should be greater than or equal "
+    "to 1",
+    f"{CHAT}prices = {{ out = 1 }}": "captions.variants.0.prices.out: there is no such key; allowed: input, output",
+    '[captions.review]\nrefused = "retry"': "captions.review.refused: \"retry\" given; should be 'keep', "
+    "'fall_through' or 'drop'",
+    '[captions.review]\nblank_image = "fall_through"': 'captions.review.blank_image: "fall_through" given; should be '
+    "'keep' or 'drop'",
+    '[captions.review]\nlanguages = ["english"]': 'captions.review.languages.0: "english" given; should match pattern '
+    "'^[a-z]{2,3}$'",
+    "[captions.review]\nrepeated_images = 1": "captions.review.repeated_images: 1 given; should be greater than or "
+    "equal to 2",
     '[automation]\nnightly = "24:00"': (
         'automation.nightly: "24:00" given; allowed: a time of day such as "03:00", or "" for never'
     ),
@@ -172,6 +233,63 @@ def test_every_key_can_be_written(tmp_path: Path) -> None:
         backend = "sidecar"
         extension = "json"
         field = "title"
+        [[captions.variants]]
+        name = "caption_by_hand"
+        backend = "imported"
+        [[captions.variants]]
+        name = "caption_vlm"
+        backend = "openai"
+        model = "maker/model"
+        base_url = "http://127.0.0.1:8000/v1"
+        api_key_env = ""
+        system_prompt = "You write captions."
+        system_prompt_file = ""
+        user_prompt = "What is {{meta.title}}?"
+        user_prompt_file = ""
+        image_max_side = 384
+        image_quality = 80
+        image_detail = "low"
+        max_tokens = 200
+        temperature = 0.5
+        provider = { order = ["one", "two"], allow_fallbacks = false }
+        extra_body = { top_k = 1 }
+        concurrency = 8
+        requests_per_minute = 60
+        budget_usd = 12.5
+        timeout_seconds = 30
+        max_retries = 0
+        stop_after_errors = 5
+        only_needed = false
+        ask = false
+        image_tokens = 1000
+        [captions.variants.attempts]
+        error = 1
+        empty = 1
+        placeholder = 1
+        unavailable = 1
+        truncated = 2
+        refused = 2
+        filtered = 2
+        [captions.variants.prices]
+        input = 0.1
+        output = 0.4
+        [captions.review]
+        truncated = "keep"
+        refused = "drop"
+        filtered = "drop"
+        placeholder = "fall_through"
+        unavailable = "keep"
+        blank_image = "keep"
+        blank_spread = 0.01
+        repeated = "drop"
+        repeated_images = 3
+        language = "fall_through"
+        languages = ["de", "en"]
+        too_short = "fall_through"
+        min_words = 5
+        too_long = "drop"
+        max_words = 60
+        prompt_leak = "fall_through"
         [work]
         workers = 3
         [automation]
@@ -185,6 +303,8 @@ def test_every_key_can_be_written(tmp_path: Path) -> None:
 
     said = settings.model_dump(mode="json")
     said["sources"][1] = {"path": "/srv/more", "name": "more"}  # the rest of it are defaults
+    chat = said["captions"]["variants"][2]
+    chat |= {name: json.loads(chat[name]) for name in ("provider", "extra_body")}  # kept as JSON, which can be hashed
     assert said == tomllib.loads(text)
     assert set(settings.model_dump()["sources"][0]) == set(tomllib.loads(text)["sources"][0])
     assert settings.workers == 3

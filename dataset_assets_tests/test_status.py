@@ -55,6 +55,7 @@ def test_after_the_quality_was_changed(built: Path) -> None:
     stale = {stage: count["stale"] for stage, count in counts.items() if count["stale"]}
     assert stale == {
         Stage.RESIZED_CROPS: len(keys),
+        Stage.CAPTION_SELECTION: len(keys),
         Stage.SHARDS: len(keys),
         Stage.SHARDS_INTACT: len(keys),
         Stage.MANIFEST: 1,
@@ -82,7 +83,7 @@ def test_a_summary_is_the_manifests(built: Path) -> None:
     assert (summary.shards, summary.bytes) == (len(tars), sum(tar.stat().st_size for tar in tars))
     assert sum(bucket["count"] for bucket in summary.buckets.values()) == 20
     assert summary.buckets["p1216x832"] == {"w": 72, "h": 48, "count": 10, "shards": 3}
-    assert summary.captions == {"caption_sidecar": {"ok": 10, "unavailable": 10}}
+    assert summary.captions == {"caption_sidecar": {"ok": 10, "missing": 10}}
 
 
 def test_no_export_no_summary(tmp_path: Path) -> None:

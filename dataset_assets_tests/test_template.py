@@ -1,13 +1,14 @@
 import json
+import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
 from dataset_assets.errors import SettingsError, StorageError
-from dataset_assets.settings import Settings, load_settings, parse_settings
+from dataset_assets.settings import ChatSettings, Settings, SidecarSettings, load_settings, parse_settings
 from dataset_assets.template import write_template
 from dataset_assets_tests import children
 
@@ -24,14 +25,10 @@ except StorageError as error:
 """
 
 
-def models(model: type[BaseModel]) -> list[type[BaseModel]]:
-    found = [model]
-    for field in model.model_fields.values():
-        parts = (field.annotation, *getattr(field.annotation, "__args__", ()))
-        found += [
-            inner for part in parts if isinstance(part, type) and issubclass(part, BaseModel) for inner in models(part)
-        ]
-    return found
+def models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation, *(one for field in annotation.model_fields.values() for one in models(field.annotation))]
+    return [one for part in get_args(annotation) for one in models(part)]
 
 
 def test_the_file_says_the_defaults(tmp_path: Path) -> None:
@@ -61,6 +58,7 @@ def test_every_key_is_named_and_explained(tmp_path: Path) -> None:
     for table in ("[dataset]", "[[sources]]", "[buckets]", "[images]", "[images.crop]", "[shards]", "[captions]"):
         assert any(line.startswith(table) for line in lines)
     assert "[[captions.variants]]" in lines
+    assert any(line.startswith("[captions.review]") for line in lines)
     assert "[work]" in lines
 
 
@@ -69,12 +67,31 @@ def test_keys_that_are_commented_out_are_valid_too(tmp_path: Path) -> None:
 
     options = tomllib.loads(
         text.replace('# catalog = "', 'catalog = "').replace('# extension = "txt"', 'extension = "json"')
-        .replace('# field = "', 'field = "')
+        .replace('# field = "', 'field = "').replace("# priority = [", "priority = [")
     )  # fmt: skip
 
     settings = parse_settings(options, folder=tmp_path)
     assert settings.dataset.catalog.startswith("sqlite:////")
-    assert settings.captions.variants[0].field == "title"
+    assert settings.captions.variants[0] == SidecarSettings(name="caption_sidecar", extension="json", field="title")
+    assert settings.captions.priority == parse_settings({}, folder=tmp_path).captions.priority
+
+
+def test_the_model_that_is_commented_out_has_every_key_with_its_default(tmp_path: Path) -> None:
+    text = write_template(tmp_path, tmp_path, "name").read_text()
+    block = re.search(r"(?:^# .*\n)+", text[text.index("# [[captions.variants]]") :], re.MULTILINE)
+    assert block
+    shown = re.sub(r"^# ", "", block[0], flags=re.MULTILINE)  # what stays a comment is the example of a temperature
+
+    settings = parse_settings(tomllib.loads(text.replace(block[0], shown)), folder=tmp_path)
+
+    keys = {line.removeprefix("# ").partition(" = ")[0] for line in shown.splitlines()[1:]}
+    sidecar, model = settings.captions.variants
+    assert isinstance(model, ChatSettings)
+    default = ChatSettings(name=model.name, backend=model.backend, model=model.model)
+    assert keys == set(ChatSettings.model_fields)
+    assert model.model_copy(update={"base_url": None, "api_key_env": None}) == default
+    assert (model.base_url, model.api_key_env) == (default.url, default.key_variable)
+    assert settings.captions.before(model) == (sidecar,)
 
 
 def test_a_file_that_is_there_stays(tmp_path: Path) -> None:

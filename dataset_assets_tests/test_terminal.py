@@ -39,7 +39,8 @@ def summary(**changes: Any) -> Summary:
             "p832x1216": {"w": 416, "h": 608, "count": 1_400, "shards": 2},
             "p1024x1024": {"w": 512, "h": 512, "count": 100, "shards": 1},
         },
-        "captions": {"caption_sidecar": {"ok": 1_200, "unavailable": 300}},
+        "captions": {"caption_sidecar": {"ok": 1_200, "missing": 300}},
+        "left": {},
         "bytes": 123_456_789,
         "shards": 3,
     }
@@ -60,7 +61,7 @@ def test_a_summary_shows_every_number() -> None:
         ["skipped_too_small", "499"],
         ["decode_errors", "1"],
         ["caption_sidecar", "ok", "1,200"],
-        ["caption_sidecar", "unavailable", "300"],
+        ["caption_sidecar", "missing", "300"],
     ]
 
 
@@ -96,7 +97,7 @@ def test_in_a_narrow_terminal_names_are_broken_and_nothing_is_hidden() -> None:
     to = console(40, terminal=True)
     name = "caption_of_a_model_with_a_very_long_name_indeed"
 
-    print_summary(to, summary(captions={name: {"unavailable": 12_345_678}}))
+    print_summary(to, summary(captions={name: {"missing": 12_345_678}}))
     print_status(to, {(f"captions/{name}", "p832x1216_000000-000015"): Verdict("stale", "changed: settings")})
 
     said = printed(to)

@@ -3,7 +3,7 @@
 A slot is for life: an image keeps it while it stays in its bucket, a newcomer takes the next one that was never given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +11,18 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from dataset_assets.buckets.choose import NO_BUCKET, choose_buckets
-from dataset_assets.buckets.protos import make_buckets
+from dataset_assets.buckets.protos import list_buckets
 from dataset_assets.captions.sources import register_variants
 from dataset_assets.catalog.images import count_images, usable_images
 from dataset_assets.catalog.slots import count_slots, next_slots, release_slots, slot_table, take_slots
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason
 from dataset_assets.freshness import Stage, fingerprint
-from dataset_assets.records import Bucket, sample_key
+from dataset_assets.progress import Progress, Silence
+from dataset_assets.records import JPEG_FORMATS, Bucket, sample_key
+from dataset_assets.settings import Settings
 from dataset_assets.shards.plan import PlanChanges, list_plans, write_plans
+from dataset_assets.sources.checksums import fill_checksums
 from dataset_assets.work import Outcome, begin, holding_lock
 
 
@@ -32,29 +35,32 @@ class Assignment:
 
 
 @holding_lock()
-def assign_buckets(dataset: Dataset, *, force: bool = False) -> Assignment:
+def assign_buckets(dataset: Dataset, *, force: bool = False, progress: Progress | None = None) -> Assignment:
     """Seat every usable image and write the plans that changed.
 
-    Raises OrderError when the sources have not been scanned yet.
+    Where duplicates are dropped, what was never read is read now for its content. Raises OrderError when the sources
+    have not been scanned yet.
     """
     work = begin(dataset, Stage.BUCKET_ASSIGNMENTS, force=force)
     if isinstance(work, Outcome):
         return Assignment(work, PlanChanges(list_plans(dataset)))
-    buckets = make_buckets(dataset.settings.buckets.base_resolutions, dataset.settings.buckets.divisible)
+    if dataset.settings.duplicates.exact == "drop":
+        fill_checksums(dataset, progress or Silence())
+    buckets = list_buckets(dataset.settings.buckets)
     with dataset.catalog.writing() as connection:
         register_variants(connection, dataset.settings.captions)
-        moved = _seat(connection, buckets)
+        moved = _seat(connection, buckets, dataset.settings)
         counts = count_images(connection)
         filled = count_slots(connection)
     seated = sum(filled.values())
-    too_small = counts.pop("", 0) - seated
+    too_small = counts.pop("", 0) - seated - sum(moved.drops.values())
     plans = write_plans(dataset)
     outcome = work.finish(
         output=fingerprint(plans.digests),
         report={
             "seen": seated + too_small + sum(counts.values()),
             "assigned": seated,
-            "drops": {**counts, DropReason.TOO_SMALL.value: too_small},
+            "drops": {**counts, DropReason.TOO_SMALL.value: too_small, **moved.drops},
             "seated": moved.seated,
             "released": moved.released,
             "buckets": filled,
@@ -69,12 +75,15 @@ def assign_buckets(dataset: Dataset, *, force: bool = False) -> Assignment:
 class _Moved:
     seated: int
     released: int
+    drops: Mapping[str, int]
 
 
-def _seat(connection: Connection, buckets: Sequence[Bucket]) -> _Moved:
+def _seat(connection: Connection, buckets: Sequence[Bucket], settings: Settings) -> _Moved:
     """Bring the slots up to date with the index of images."""
-    images = usable_images(connection).to_pandas()
-    chosen = choose_buckets(images["width"].to_numpy(np.int64), images["height"].to_numpy(np.int64), buckets)
+    images, drops = _admit(usable_images(connection).to_pandas(), settings)
+    next_bucket = settings.buckets.too_small_policy == "next_bucket"
+    widths, heights = (images[name].to_numpy(np.int64) for name in ("width", "height"))
+    chosen = choose_buckets(widths, heights, buckets, next_bucket=next_bucket)
     names = np.array([*(bucket.id for bucket in buckets), ""])  # NO_BUCKET is the last
     images["bucket_id"] = names[chosen]
     both = images[chosen != NO_BUCKET].merge(
@@ -84,7 +93,22 @@ def _seat(connection: Connection, buckets: Sequence[Bucket]) -> _Moved:
     coming = both.loc[both["_merge"] == "left_only", ["id", "image_id", "bucket_id"]]
     release_slots(connection, [int(row) for row in leaving])
     _take(connection, coming)
-    return _Moved(seated=len(coming), released=len(leaving))
+    return _Moved(seated=len(coming), released=len(leaving), drops=drops)
+
+
+def _admit(images: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the images that may have a slot, and how many may not, by reason."""
+    drops = {}
+    if settings.images.mode == "passthrough_jpeg":
+        jpegs = images["format"].isin(JPEG_FORMATS)
+        drops[DropReason.NOT_JPEG.value] = int((~jpegs).sum())
+        images = images[jpegs]
+    if settings.duplicates.exact == "drop":
+        repeated = images.sort_values("image_id")["checksum"].duplicated().sort_index()
+        repeated &= images["checksum"] != ""
+        drops[DropReason.DUPLICATE.value] = int(repeated.sum())
+        images = images[~repeated]
+    return images, drops
 
 
 def _take(connection: Connection, coming: pd.DataFrame) -> None:

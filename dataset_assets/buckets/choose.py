@@ -1,6 +1,8 @@
 """Which bucket an image goes to: a rule over sizes (SPEC 1.2). No catalog and no slots here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,30 +11,49 @@ from dataset_assets.records import Bucket
 
 NO_BUCKET = -1
 
+Sizes = NDArray[np.int64]  # (n, 2): width and height, pixels
+
 
 def choose_buckets(
-    widths: NDArray[np.int64], heights: NDArray[np.int64], buckets: Sequence[Bucket]
+    widths: NDArray[np.int64], heights: NDArray[np.int64], buckets: Sequence[Bucket], *, next_bucket: bool = False
 ) -> NDArray[np.int64]:
     """Return for each image the index of its bucket, `NO_BUCKET` where that would need upsampling.
 
     `widths` and `heights` are (n,), pixels after EXIF transposition, from 1 to 2**39 (then a side times that of the
-    largest bucket, 2**14, is still exact as a float). The bucket is the one whose aspect is nearest on a logarithmic
-    scale; of several equally near ones the first. All buckets have the same base.
+    largest bucket, 2**14, is still exact as a float). `buckets` are in order of their bases, the largest first.
+
+    At each base the bucket is the one whose aspect is nearest on a logarithmic scale, of several equally near ones the
+    first. An image goes to the largest base at which it fills that bucket. With `next_bucket`, one that fills none of
+    these goes to the largest base at which it fills any bucket, there to the nearest of them.
     """
     sizes = np.stack([widths, heights], axis=1)
     distinct, place = np.unique(sizes, axis=0, return_inverse=True)
-    targets = np.array([bucket.target for bucket in buckets], dtype=np.int64)
-    nearest = _nearest(distinct, targets)
-    too_small = (targets[nearest] > distinct).any(axis=1)
-    return np.where(too_small, NO_BUCKET, nearest)[place.reshape(-1)]
+    chosen = np.full(len(distinct), NO_BUCKET, dtype=np.int64)
+    for fitting_only in (False, True) if next_bucket else (False,):
+        for first, targets in _bases(buckets):
+            found = _find(distinct, targets, fitting_only=fitting_only)
+            chosen = np.where((chosen == NO_BUCKET) & (found != NO_BUCKET), found + first, chosen)
+    return chosen[place.reshape(-1)]
 
 
-def _nearest(sizes: NDArray[np.int64], targets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the index of the nearest target (m, 2) of each size (n, 2)."""
+def _bases(buckets: Sequence[Bucket]) -> Iterator[tuple[int, Sizes]]:
+    """Yield the buckets of each base: the index of the first, and their targets."""
+    first = 0
+    for _, group in groupby(buckets, key=attrgetter("base")):
+        targets = np.array([bucket.target for bucket in group], dtype=np.int64)
+        yield first, targets
+        first += len(targets)
+
+
+def _find(sizes: Sizes, targets: Sizes, *, fitting_only: bool) -> NDArray[np.int64]:
+    """Return the index of the nearest target of each size, `NO_BUCKET` where the size does not fill it."""
     # |log a - log b| orders like max(a/b, b/a). One division of exact integers rounds the same on every machine,
     # which a logarithm does not, so that ties are ties everywhere and argmin takes the first. Ratios that differ by
     # less than 2**-52 count as tied: none do while side * target side < 2**26 * divisible, at 1024 a million pixels.
     across = sizes[:, None, 0] * targets[None, :, 1]
     down = sizes[:, None, 1] * targets[None, :, 0]
-    nearest: NDArray[np.int64] = (np.maximum(across, down) / np.minimum(across, down)).argmin(axis=1)
-    return nearest
+    distance = np.maximum(across, down) / np.minimum(across, down)
+    fills = (targets[None, :, 0] <= sizes[:, None, 0]) & (targets[None, :, 1] <= sizes[:, None, 1])
+    nearest = np.where(fills, distance, np.inf).argmin(axis=1) if fitting_only else distance.argmin(axis=1)
+    found: NDArray[np.int64] = np.where(fills[np.arange(len(sizes)), nearest], nearest, NO_BUCKET)
+    return found

@@ -1,8 +1,9 @@
 """The proto table and what it is scaled to (SPEC 1.2). Which image goes into which bucket is decided in choose.py."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from dataset_assets.records import Bucket
+from dataset_assets.settings import BucketSettings
 
 PROTO_BASE = 1024
 
@@ -29,20 +30,35 @@ def scale_proto(proto: tuple[int, int], base: int, divisible: int) -> tuple[int,
     return width, height
 
 
-def make_buckets(base_resolutions: Iterable[int], divisible: int) -> tuple[Bucket, ...]:
-    """Return every bucket, the largest base first, within a base in table order.
+def parse_proto(text: str) -> tuple[int, int]:
+    """Return the (width, height) of "1216x832". Raises ValueError for what is no size."""
+    width, _, height = text.partition("x")
+    return int(width), int(height)
+
+
+def list_buckets(settings: BucketSettings) -> tuple[Bucket, ...]:
+    """Return every bucket that the settings make, as `make_buckets` does."""
+    protos = [parse_proto(proto) for proto in settings.protos]
+    return make_buckets(settings.base_resolutions, settings.divisible, protos or PROTOS)
+
+
+def make_buckets(
+    base_resolutions: Iterable[int], divisible: int, protos: Sequence[tuple[int, int]] = PROTOS
+) -> tuple[Bucket, ...]:
+    """Return every bucket, the largest base first, within a base in the order of `protos`.
 
     The id is the proto's with one base and `r<base>_` before it with several. At one base, of the protos with the same
     target only the first stays. Raises ValueError where a side would be 0 pixels.
     """
     bases = sorted(set(base_resolutions), reverse=True)
-    return tuple(bucket for base in bases for bucket in _buckets_at(base, divisible, named=len(bases) > 1))
+    named = len(bases) > 1
+    return tuple(bucket for base in bases for bucket in _buckets_at(base, divisible, protos, named=named))
 
 
-def _buckets_at(base: int, divisible: int, *, named: bool) -> Iterable[Bucket]:
+def _buckets_at(base: int, divisible: int, protos: Iterable[tuple[int, int]], *, named: bool) -> Iterable[Bucket]:
     prefix = f"r{base}_" if named else ""
     first: dict[tuple[int, int], Bucket] = {}
-    for proto in PROTOS:
+    for proto in protos:
         target = scale_proto(proto, base, divisible)
         if 0 in target:
             raise ValueError(f"base {base} with divisible {divisible} makes {proto_id(proto)} {target[0]}x{target[1]}")

@@ -1,16 +1,17 @@
 """Captions and where they came from: one row an image and caption source. Which one wins is captions/waterfall.py."""
 
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from dataset_assets.catalog.database import upsert
-from dataset_assets.catalog.schema import caption_sources, captions, slots
+from dataset_assets.catalog.schema import caption_sources, captions, slots, spending
 from dataset_assets.catalog.tables import fetch_table
 
 CAPTION_SCHEMA = pa.schema(
@@ -21,50 +22,88 @@ CAPTION_SCHEMA = pa.schema(
         ("status", pa.string()),
         ("text", pa.string()),
         ("input_version", pa.string()),
+        ("attempts", pa.int32()),
     ]
 )
+_MOST_VALUES = 500  # in one condition of a query
+_USAGE = ("prompt_tokens", "completion_tokens", "cost", "latency")
 
 
 class CaptionStatus(StrEnum):
-    """What became of asking for a caption. Only OK is ever selected."""
+    """What became of asking for a caption. Only OK is ever selected, unless the review's policy keeps another."""
 
     OK = "ok"
+    MISSING = "missing"  # there is no file, or no such field in it
     EMPTY = "empty"  # there is a text, and nothing in it
-    UNAVAILABLE = "unavailable"  # there is no text
-    ERROR = "error"  # it could not be read
+    TRUNCATED = "truncated"  # the model was cut off at max_tokens
+    REFUSED = "refused"  # the model says that it will not
+    FILTERED = "filtered"  # the service's content filter stopped it
+    PLACEHOLDER = "placeholder"  # the text stands for no caption: "placeholder image", "[insert caption]"
+    UNAVAILABLE = "unavailable"  # the text says that there is no image to see
+    ERROR = "error"  # it could not be read, or there was no answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CaptionSource:
-    """One way captions of a variant were made: a row of the manifest's caption_sources (SPEC 1.5)."""
+class SourceIdentity:
+    """What makes captions of one source: another prompt, model or parameter is another source."""
 
-    id: int
     variant: str
     backend: str
     model: str
+    system_prompt_sha256: str = ""  # "" where there is no prompt
+    user_prompt_sha256: str = ""
+    parameters: str = "{}"  # canonical JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptionSource(SourceIdentity):
+    """One way captions of a variant were made: a row of the manifest's caption_sources (SPEC 1.5)."""
+
+    id: int
     created_at: int  # unix seconds
-    system_prompt_sha256: str
-    user_prompt_sha256: str
+    activated_at: float = 0  # unix seconds: when the settings came to name it; 0 for one that they never did
+    system_prompt: str = ""  # where it is known; never exported
+    user_prompt: str = ""
+
+    @property
+    def since(self) -> float:
+        """Since when it is in use, unix seconds: of several sources of a variant the newest wins by this."""
+        return max(self.created_at, self.activated_at)
+
+    @property
+    def identity(self) -> SourceIdentity:
+        """What tells it from the others."""
+        return SourceIdentity(**{name: getattr(self, name) for name in _IDENTITY})
+
+
+_IDENTITY = tuple(SourceIdentity.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What a variant has cost so far."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0  # USD
 
 
 def register_source(
-    connection: Connection, *, variant: str, backend: str, model: str, parameters: str
+    connection: Connection, identity: SourceIdentity, *, prompts: tuple[str, str] = ("", ""), created_at: int = 0
 ) -> CaptionSource:
-    """Return the source with this identity; the first time it is made, created now."""
-    identity = {
-        "variant": variant,
-        "backend": backend,
-        "model": model,
-        "system_prompt_sha256": "",
-        "user_prompt_sha256": "",
-        "parameters": parameters,
-    }
-    found = select(caption_sources).filter_by(**identity)
-    row = connection.execute(found).first()
-    if row is None:
-        connection.execute(insert(caption_sources).values(created_at=int(time.time()), **identity))
-        row = connection.execute(found).one()
-    return _source(row)
+    """Return the source with this identity; the first time it is made, created now unless `created_at` says when.
+
+    `prompts` are the texts of system and user prompt, kept where they are known.
+    """
+    row = {name: getattr(identity, name) for name in _IDENTITY}
+    found = select(caption_sources).filter_by(**row)
+    known = connection.execute(found).first()
+    if known is None:
+        texts = dict(zip(("system_prompt", "user_prompt"), prompts, strict=True))
+        connection.execute(insert(caption_sources).values(created_at=created_at or int(time.time()), **texts, **row))
+        known = connection.execute(found).one()
+    return _source(known)
 
 
 def list_sources(connection: Connection) -> tuple[CaptionSource, ...]:
@@ -87,11 +126,24 @@ def seated_captions(connection: Connection, bucket_id: str, seats: range) -> pa.
             captions.c.status,
             captions.c.text,
             captions.c.input_version,
+            captions.c.attempts,
         )
         .join_from(slots, captions, slots.c.image == captions.c.image)
         .where(slots.c.bucket_id == bucket_id, slots.c.slot >= seats.start, slots.c.slot < seats.stop)
     )
     return fetch_table(connection, statement, CAPTION_SCHEMA)
+
+
+def sum_usage(connection: Connection, source: CaptionSource, bucket_id: str, seats: range) -> dict[str, float]:
+    """Return what a source's captions of the images in a range of slots cost: tokens, and `cost` in USD."""
+    names = ("prompt_tokens", "completion_tokens", "cost")
+    statement = (
+        select(*(func.coalesce(func.sum(captions.c[name]), 0).label(name) for name in names))
+        .join_from(slots, captions, slots.c.image == captions.c.image)
+        .where(slots.c.bucket_id == bucket_id, slots.c.slot >= seats.start, slots.c.slot < seats.stop)
+        .where(captions.c.caption_source == source.id)
+    )
+    return dict(connection.execute(statement).mappings().one())
 
 
 def count_captions(connection: Connection, sources: Iterable[CaptionSource]) -> dict[tuple[str, str], int]:
@@ -104,6 +156,93 @@ def count_captions(connection: Connection, sources: Iterable[CaptionSource]) -> 
         .group_by(caption_sources.c.variant, captions.c.status)
     )
     return {(variant, status): count for variant, status, count in connection.execute(counted)}
+
+
+def activate_source(connection: Connection, source: CaptionSource) -> CaptionSource:
+    """Return the source as the one that the settings name for its variant, now if they named another before.
+
+    So one that they come back to is the newest again.
+    """
+    named = select(func.max(caption_sources.c.activated_at)).filter_by(variant=source.variant)
+    if source.activated_at and source.activated_at >= connection.execute(named).scalar_one():
+        return source
+    now = time.time()
+    connection.execute(update(caption_sources).filter_by(id=source.id).values(activated_at=now))
+    return replace(source, activated_at=now)
+
+
+def record_answers(connection: Connection, source: CaptionSource, rows: Sequence[Mapping[str, Any]]) -> float:
+    """Write a model's answers and what they cost; return what the source's variant has cost in all, USD.
+
+    A row is one of `captions` without `caption_source` and `attempts`. Of an image that was asked about before, the
+    attempts and the usage are added up. An answer that is an error does not replace a text of the same input.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(captions)
+    new = statement.excluded
+    again = captions.c.input_version == new.input_version
+    worse = and_(again, new.status == CaptionStatus.ERROR.value, captions.c.text != "")
+    changed: dict[str, Any] = {
+        name: case((worse, captions.c[name]), else_=new[name])
+        for name in ("status", "text", "detail", "finish_reason", "provider", "created_at")
+    }
+    changed |= {name: case((again, captions.c[name] + new[name]), else_=new[name]) for name in ("attempts", *_USAGE)}
+    changed |= {"input_version": new.input_version}
+    answers = [{**row, "caption_source": source.id, "attempts": 1} for row in rows]
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["image", "caption_source"], set_=changed), answers
+    )
+    return _spend(connection, source.variant, rows)
+
+
+def forgive_attempts(connection: Connection, source: CaptionSource, rows: Iterable[int]) -> None:
+    """Take one attempt back from the captions of these images: it was not their fault that there was no answer."""
+    statement = update(captions).where(captions.c.image == bindparam("row"), captions.c.attempts > 0)
+    forgiven = [{"row": row} for row in rows]
+    if forgiven:
+        statement = statement.where(captions.c.caption_source == source.id)
+        connection.execute(statement.values(attempts=captions.c.attempts - 1), forgiven)
+
+
+def copy_captions(connection: Connection, source: CaptionSource, inputs: Mapping[int, str]) -> int:
+    """Give images the ok captions that a source has of the same inputs; return how many that were.
+
+    `inputs` maps an image's row to what a caption of it would be made from. So a file that was renamed, or is there
+    twice, is not paid for again: the copy costs nothing.
+    """
+    images_of: dict[str, list[int]] = {}
+    for row, made_from in inputs.items():
+        images_of.setdefault(made_from, []).append(row)
+    copies: dict[int, dict[str, Any]] = {}
+    wanted = list(images_of)
+    for start in range(0, len(wanted), _MOST_VALUES):
+        found = select(captions).where(
+            captions.c.caption_source == source.id,
+            captions.c.input_version.in_(wanted[start : start + _MOST_VALUES]),
+            captions.c.status == CaptionStatus.OK.value,
+        )
+        for known in connection.execute(found).mappings():
+            free = dict(known) | dict.fromkeys(_USAGE, 0)
+            copies |= {image: free | {"image": image} for image in images_of[known["input_version"]]}
+    upsert(connection, captions, copies.values())
+    return len(copies)
+
+
+def _spend(connection: Connection, variant: str, rows: Sequence[Mapping[str, Any]]) -> float:
+    """Add what these answers cost to the variant's account; return what it has cost in all, USD."""
+    names = ("prompt_tokens", "completion_tokens", "cost")
+    more = {"requests": len(rows), **{name: sum(row[name] for row in rows) for name in names}}
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(spending).values(variant=variant, **more)
+    added = {name: spending.c[name] + statement.excluded[name] for name in more}
+    connection.execute(statement.on_conflict_do_update(index_elements=["variant"], set_=added))
+    return float(connection.execute(select(spending.c.cost).filter_by(variant=variant)).scalar_one())
+
+
+def load_spending(connection: Connection) -> dict[str, Spending]:
+    """Return what each variant has cost so far; one that never cost anything has no entry."""
+    rows = connection.execute(select(spending)).mappings()
+    return {row["variant"]: Spending(**{name: row[name] for name in Spending.__dataclass_fields__}) for row in rows}
 
 
 def _source(row: Any) -> CaptionSource:

@@ -26,7 +26,17 @@ KNOWN_SCHEMA = pa.schema(
     ]
 )
 USABLE_SCHEMA = pa.schema(
-    [("id", pa.int64()), ("image_id", pa.string()), ("width", pa.int32()), ("height", pa.int32())]
+    [
+        ("id", pa.int64()),
+        ("source", pa.string()),
+        ("uri", pa.string()),
+        ("version", pa.string()),
+        ("image_id", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("format", pa.string()),
+        ("checksum", pa.string()),
+    ]
 )
 
 

@@ -10,7 +10,39 @@ from sqlalchemy import Connection, func, insert, inspect, select
 
 from dataset_assets.catalog.schema import metadata, schema_version
 
-STEPS: tuple[Callable[[Connection], None], ...] = ()  # the first makes version 2 of version 1
+
+def _add_model_captions(connection: Connection) -> None:
+    """Version 2: what a model's answer cost and who gave it, the prompts, and the account of each variant."""
+    additions = {
+        "caption_sources": (
+            "activated_at FLOAT NOT NULL DEFAULT 0",
+            "system_prompt TEXT NOT NULL DEFAULT ''",
+            "user_prompt TEXT NOT NULL DEFAULT ''",
+        ),
+        "captions": (
+            "attempts INTEGER NOT NULL DEFAULT 1",
+            "finish_reason VARCHAR NOT NULL DEFAULT ''",
+            "provider VARCHAR NOT NULL DEFAULT ''",
+            "prompt_tokens INTEGER NOT NULL DEFAULT 0",
+            "completion_tokens INTEGER NOT NULL DEFAULT 0",
+            "cost FLOAT NOT NULL DEFAULT 0",
+            "latency FLOAT NOT NULL DEFAULT 0",
+        ),
+    }
+    for table, columns in additions.items():
+        for column in columns:
+            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
+    connection.exec_driver_sql("UPDATE caption_sources SET activated_at = created_at")
+    connection.exec_driver_sql("CREATE INDEX captions_input ON captions (caption_source, input_version)")
+    # A sidecar that is not there was called unavailable, which now is what a model says that sees no image.
+    connection.exec_driver_sql("UPDATE captions SET status = 'missing' WHERE status = 'unavailable'")
+    connection.exec_driver_sql(
+        "CREATE TABLE spending (variant VARCHAR NOT NULL PRIMARY KEY, requests BIGINT NOT NULL, "
+        "prompt_tokens BIGINT NOT NULL, completion_tokens BIGINT NOT NULL, cost FLOAT NOT NULL)"
+    )
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_add_model_captions,)  # the first makes version 2 of version 1
 
 
 def newest_version() -> int:

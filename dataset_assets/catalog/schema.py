@@ -74,9 +74,12 @@ caption_sources = Table(
     Column("backend", String, nullable=False),
     Column("model", String, nullable=False),
     Column("created_at", BigInteger, nullable=False),  # unix seconds
+    Column("activated_at", Float, nullable=False, server_default="0"),  # when the settings came to name it; 0: never
     Column("system_prompt_sha256", String(64), nullable=False),  # "" where there is no prompt
     Column("user_prompt_sha256", String(64), nullable=False),
     Column("parameters", Text, nullable=False),  # canonical JSON of everything else that shapes a caption
+    Column("system_prompt", Text, nullable=False, server_default=""),  # for reviews of what it made; never exported
+    Column("user_prompt", Text, nullable=False, server_default=""),
     UniqueConstraint(
         "variant",
         "backend",
@@ -98,7 +101,26 @@ captions = Table(
     Column("detail", Text, nullable=False),
     Column("input_version", String, nullable=False),  # of what the text was made from
     Column("created_at", Float, nullable=False),  # unix seconds
+    Column("attempts", Integer, nullable=False, server_default="1"),  # how often it was asked for
+    Column("finish_reason", String, nullable=False, server_default=""),  # the model's, of the last attempt
+    Column("provider", String, nullable=False, server_default=""),  # who served the model
+    Column("prompt_tokens", Integer, nullable=False, server_default="0"),  # this and the rest: of all attempts
+    Column("completion_tokens", Integer, nullable=False, server_default="0"),
+    Column("cost", Float, nullable=False, server_default="0"),  # USD
+    Column("latency", Float, nullable=False, server_default="0"),  # seconds
     PrimaryKeyConstraint("image", "caption_source", name="captions_pk"),
+    Index("captions_input", "caption_source", "input_version"),
+)
+
+# What each variant has cost so far, kept with every answer: all processes that ask draw on one budget.
+spending = Table(
+    "spending",
+    metadata,
+    Column("variant", String, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cost", Float, nullable=False),  # USD
 )
 
 stage_state = Table(

@@ -12,6 +12,7 @@ from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.partitions import sync_partitions
 from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, code_version, version_tags
 from dataset_assets.freshness import Stage
+from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 
 
@@ -30,10 +31,13 @@ def make_bucket_assignments(settings: Settings) -> dg.AssetsDefinition:
         code_version=code_version(settings, Stage.BUCKET_ASSIGNMENTS),
     )
     def bucket_assignments(
-        context: dg.AssetExecutionContext, config: StageConfig, dataset: dg.ResourceParam[Dataset]
+        context: dg.AssetExecutionContext,
+        config: StageConfig,
+        dataset: dg.ResourceParam[Dataset],
+        progress: dg.ResourceParam[Progress],
     ) -> dg.MaterializeResult[Any]:
         with failing():
-            assignment = assign_buckets(dataset, force=config.force)
+            assignment = assign_buckets(dataset, force=config.force, progress=progress)
         digests = assignment.plans.digests
         new = sync_partitions(context.instance, list(digests))  # to this instance, which may be another than before
         for key in sorted({*assignment.plans.changed, *new}):

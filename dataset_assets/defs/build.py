@@ -38,8 +38,8 @@ Verdicts = dict[tuple[str, str], Verdict]
 def run_build(settings: Settings, progress: Progress, *, checksum: bool = False, allow_empty: bool = False) -> None:
     """Bring everything up to date; the options are those of `scan_sources`.
 
-    Raises DatasetError: what a stage refuses, a failed check, or that another build of the dataset is running. What was
-    finished until then stays.
+    Models whose key is missing are left out. Raises DatasetError: what a stage refuses, a failed check, that a model
+    cannot be asked any further, or that another build of the dataset is running. What was finished until then stays.
     """
     with open_dataset(settings) as dataset, locked(dataset.layout.lock), open_instance(dataset.layout) as instance:
         sweep(dataset.layout.folders)
@@ -93,6 +93,7 @@ class _Runner:
         """Mark the runs of builds that were killed as failed; the build lock says that none of them lives."""
         for run in self.instance.get_runs(dg.RunsFilter(tags=self._tags, statuses=[dg.DagsterRunStatus.STARTED])):
             self.instance.report_run_failed(run, "the build that this run was part of was ended")
+            self.instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
     def run(self, stages: Sequence[str], *, chunk: Chunk | None = None, config: dict[str, Any] | None = None) -> None:
         """Materialize the assets of these stages, for the partitions of `chunk` where they have any.

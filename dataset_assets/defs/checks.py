@@ -1,20 +1,26 @@
 """Asset checks: blocking where a bad export would follow, a warning where a person should look."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 import dagster as dg
 
+from dataset_assets.catalog.captions import CaptionStatus, Spending, load_spending
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import make_table
-from dataset_assets.freshness import Stage, find_state
+from dataset_assets.freshness import Stage, caption_stage, find_state
 from dataset_assets.progress import Progress
 from dataset_assets.release.inspect import inspect_export, inspect_shards
+from dataset_assets.settings import ChatSettings
 
 _MOST_DROPS = 0.5  # of the images seen: more is rarely meant
 _MOST_REMOVED = 0.1  # of the images there were, since the scan before: likewise
-_LEAST_COVERAGE = 0.9  # of the samples
+_LEAST_COVERAGE = 0.9  # of the samples, and of a model's answers
+_MOST_REFUSED = 0.05  # of a model's answers
+_MOST_TRUNCATED = 0.02  # likewise
+_NEARLY_SPENT = 0.9  # of the budget
 _SHOWN = 20  # faults in the metadata
 _NAMED = 3  # faults in the description
 
@@ -81,6 +87,82 @@ def caption_coverage(context: dg.AssetCheckExecutionContext, dataset: dg.Resourc
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"images": images, "without_caption": without, "coverage": round(coverage, 4)},
     )
+
+
+def make_model_checks(variant: ChatSettings) -> list[dg.AssetChecksDefinition]:
+    """Return the checks of the captions that a model makes: each warns, and a person decides."""
+    status = CaptionStatus
+    return [
+        _make_rate_check(
+            variant,
+            "coverage",
+            set(status) - {status.OK},
+            1 - _LEAST_COVERAGE,
+            "Most images that the model was asked about have a caption. When it fails: look at the statuses and at "
+            "`dataset-assets captions status`; the next selector gets what this one leaves.",
+        ),
+        _make_rate_check(
+            variant,
+            "refusals",
+            {status.REFUSED, status.FILTERED},
+            _MOST_REFUSED,
+            "The model seldom refuses. When it fails: another prompt, model or provider; or a fallback that does not.",
+        ),
+        _make_rate_check(
+            variant,
+            "truncations",
+            {status.TRUNCATED},
+            _MOST_TRUNCATED,
+            "The model seldom runs out of tokens. When it fails: raise max_tokens, or ask for less in the prompt.",
+        ),
+        _make_budget_check(variant),
+    ]
+
+
+def _make_rate_check(
+    variant: ChatSettings, name: str, statuses: Collection[CaptionStatus], most: float, description: str
+) -> dg.AssetChecksDefinition:
+    """Return the check that no more than `most` of the answers have one of these statuses."""
+    stage = caption_stage(variant.name)
+
+    @dg.asset_check(name=name, asset=stage.split("/"), description=description)
+    def rate(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+        keys = context.partition_keys
+        with failing(), dataset.catalog.reading() as connection:
+            states = load_states(connection, keys)
+            counts = sum((Counter(find_state(states, stage, key).report["statuses"]) for key in keys), Counter[str]())
+        share = sum(counts[one.value] for one in statuses) / counts.total() if counts else 0.0
+        return dg.AssetCheckResult(
+            passed=share <= most,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "answers": counts.total(),
+                "share": round(share, 4),
+                "statuses": make_table(counts, "status", "images"),
+            },
+        )
+
+    return rate
+
+
+def _make_budget_check(variant: ChatSettings) -> dg.AssetChecksDefinition:
+    """Return the check that the budget will not be spent soon."""
+
+    @dg.asset_check(
+        name="budget",
+        asset=caption_stage(variant.name).split("/"),
+        description="The budget is not nearly spent. When it fails: raise budget_usd, or let it stop the captions.",
+    )
+    def budget(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+        with failing(), dataset.catalog.reading() as connection:
+            spent = load_spending(connection).get(variant.name, Spending())
+        return dg.AssetCheckResult(
+            passed=not variant.budget_usd or spent.cost < variant.budget_usd * _NEARLY_SPENT,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"cost_usd": round(spent.cost, 6), "budget_usd": variant.budget_usd, "requests": spent.requests},
+        )
+
+    return budget
 
 
 @dg.asset_check(

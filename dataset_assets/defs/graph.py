@@ -7,7 +7,7 @@ import dagster as dg
 
 from dataset_assets.defs.buckets import make_bucket_assignments
 from dataset_assets.defs.captions import make_caption_selection, make_captions
-from dataset_assets.defs.checks import CHECKS
+from dataset_assets.defs.checks import CHECKS, make_model_checks
 from dataset_assets.defs.images import make_resized_crops
 from dataset_assets.defs.jobs import JOBS
 from dataset_assets.defs.release import make_dataset_card, make_manifest
@@ -35,7 +35,7 @@ def build_definitions(settings: Settings, **resources: Any) -> dg.Definitions:
         ]
     return dg.Definitions(
         assets=assets,
-        asset_checks=CHECKS,
+        asset_checks=[*CHECKS, *(check for variant in settings.captions.chats for check in make_model_checks(variant))],
         jobs=JOBS,
         sensors=[make_sensor(settings)],
         schedules=[schedule for schedule in [make_nightly(settings)] if schedule],

@@ -7,8 +7,17 @@ import dagster as dg
 
 from dataset_assets.work import Outcome
 
+_MARKUP = "\\`*_{}[]<>()#+!|&$~"
+
 # What the first column of a table of counts is called.
-_COLUMNS = {"drops": "reason", "buckets": "bucket", "statuses": "status", "selected": "selector", "summary": "counter"}
+_COLUMNS = {
+    "drops": "reason",
+    "buckets": "bucket",
+    "statuses": "status",
+    "selected": "selector",
+    "summary": "counter",
+    "findings": "finding",
+}
 
 
 def make_table(counts: Mapping[str, int], name: str, count: str) -> dg.MetadataValue[Any]:
@@ -24,7 +33,13 @@ def describe(outcome: Outcome) -> dict[str, Any]:
     """Return a report's numbers as they are, its counts by name as tables; what only fingerprints need is left out."""
     shown: dict[str, Any] = {"reused": outcome.reused}
     for name, value in outcome.report.items():
-        if name in ("inputs", "digests", "sources"):
+        if name in ("inputs", "digests", "sources", "sight"):
             continue
         shown[name] = make_table(value, _COLUMNS.get(name, name), "images") if isinstance(value, dict) else value
     return shown
+
+
+def as_cell(text: str) -> str:
+    """Return a text as it stands in a cell of a Markdown table: one line, and nothing in it is markup."""
+    escaped = "".join(f"&#{ord(character)};" if character in _MARKUP else character for character in text)
+    return " ".join(escaped.split())

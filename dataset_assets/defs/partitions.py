@@ -1,6 +1,6 @@
 """The partitions that the bucketed assets share: dynamic and sparse, a bucket and a range of its shards each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -38,12 +38,24 @@ def sync_partitions(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:
 
 
 def report_partitions(
-    context: dg.AssetExecutionContext, dataset: Dataset, outcomes: Mapping[str, Outcome]
+    context: dg.AssetExecutionContext,
+    dataset: Dataset,
+    outcomes: Mapping[str, Outcome],
+    *,
+    show: Callable[[str], Mapping[str, Any]] = lambda _: {},
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Yield the result of a run over some partitions, each with metadata and a data version of its own."""
+    """Yield the result of a run over some partitions, each with metadata and a data version of its own.
+
+    `show` gives more metadata of a partition that was made in this run.
+    """
+
+    def explain(key: str) -> dict[str, Any]:
+        outcome = outcomes[key]
+        return describe(outcome) | ({} if outcome.reused else dict(show(key)))
+
     if len(outcomes) == 1:
-        outcome = next(iter(outcomes.values()))
-        yield dg.MaterializeResult(data_version=dg.DataVersion(outcome.state.output), metadata=describe(outcome))
+        key, outcome = next(iter(outcomes.items()))
+        yield dg.MaterializeResult(data_version=dg.DataVersion(outcome.state.output), metadata=explain(key))
         return
     yield dg.MaterializeResult()
     # By now Dagster has given all of them one data version, made of inputs that are no partition's own: correct it.
@@ -57,9 +69,7 @@ def report_partitions(
             for name, event in events.items()
         }
         tags = version_tags(settings, stage, outcome.state.output, above)
-        context.log_event(
-            dg.AssetMaterialization(context.asset_key, partition=key, metadata=describe(outcome), tags=tags)
-        )
+        context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=explain(key), tags=tags))
 
 
 def _newest_event(instance: dg.DagsterInstance, stage: str) -> int | None:

@@ -76,6 +76,7 @@ def _write_partition(
     return work.finish(
         output=fingerprint([(piece.number, piece.output) for piece in work.pieces]),
         report={
+            "sight": fingerprint([(piece.number, piece.facts["sight"]) for piece in work.pieces]),
             **{name: sum(fact[name] for fact in facts) for name in ("images", "crops", "retry")},
             "timeout": max((fact["timeout"] for fact in facts), default=0),
             "drops": dict(sum((Counter(fact["drops"]) for fact in facts), Counter())),
@@ -137,6 +138,7 @@ class _Shard:
         drops: Counter[str] = Counter()
         retry, timeouts = 0, {0.0}
         digests: list[Any] = []
+        sights: list[Any] = []
         checksums: dict[int, str] = {}
         piece = (self._work.stage, self._work.partition, self._number)
         with (
@@ -147,6 +149,7 @@ class _Shard:
                 writer.write_table(pa.Table.from_pylist(group, schema=CROP_SCHEMA))
                 drops.update(row["reason"] for row in group if row["reason"])
                 digests += [(row["slot"], row["key"], row["source_sha256"], row["reason"]) for row in group]
+                sights += [(row["slot"], row["source_sha256"], row["reason"], row.get("spread")) for row in group]
                 retry += sum(row["passing"] for row in group)
                 timeouts.update(row["timeout"] for row in group)
                 progress.advance(len(group))
@@ -165,6 +168,7 @@ class _Shard:
                 "drops": dict(drops),
                 "retry": retry,
                 "timeout": max(timeouts),
+                "sight": fingerprint(sights),
             },
         )
         return len(checksums)

@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 
 from dataset_assets.images.colour import srgb_transform
 from dataset_assets.images.probe import CODEC_ERRORS, decode_error, open_image, read_orientation
+from dataset_assets.records import JPEG_FORMATS
 from dataset_assets.settings import ImageSettings
 
 
@@ -23,7 +24,7 @@ def decode(data: bytes, settings: ImageSettings) -> NDArray[np.uint8]:  # (heigh
     """
     image = open_image(BytesIO(data), max_pixels=settings.max_pixels)
     profile = image.info.get("icc_profile") if settings.icc == "srgb" else None
-    if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L") and srgb_transform(profile, image.mode) is None:
+    if image.format in JPEG_FORMATS and image.mode in ("RGB", "L") and srgb_transform(profile, image.mode) is None:
         pixels = _decode_jpeg(data, image.size)
         if pixels is not None:
             return _orient(pixels, read_orientation(image))

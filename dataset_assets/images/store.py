@@ -36,6 +36,7 @@ CROP_SCHEMA = pa.schema(
         ("corner", pa.int32()),
         ("quality", pa.int32()),
         ("subsampling", pa.string()),
+        ("spread", pa.float64()),
     ]
 )
 _REUSE = ["made_from", "passing", "timeout"]  # what decides whether a row can be copied

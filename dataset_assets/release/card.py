@@ -33,6 +33,10 @@ _SUBSAMPLING = {
     "444": "always 4:4:4",
     "420": "always 4:2:0",
 }
+_SMALL = {
+    "drop": "is left out",
+    "next_bucket": "goes to the nearest bucket that it fills, and is left out where it fills none",
+}
 _MISSING = {
     "empty": "without a caption a sample is kept: its `.txt` is a single newline, its `caption_source_id` -1",
     "drop": "an image without a caption is left out and counted as `skipped_no_caption`",
@@ -46,7 +50,7 @@ Every image is brought to the size of its bucket, the same way on every machine:
 1. EXIF transpose, then conversion to RGB; {profile}.
 2. **Cover-resize** with torch on the **CPU**: uint8, `mode=bicubic`, `antialias=True`, by
    `scale = max(target_w / src_w, target_h / src_h)`.
-3. **Never upsampled**: an image whose `scale` would exceed 1 is left out (`too_small_policy={too_small}`).
+3. **Never upsampled**: an image whose `scale` would exceed 1 {small} (`too_small_policy={too_small}`).
 4. Crop to the target size (`crop_strategy={strategy}`): {crop}.
 5. JPEG at quality `{quality}`, chroma subsampling `{subsampling}` ({chroma}), without EXIF data, colour profile or
    thumbnail.
@@ -60,7 +64,7 @@ _PASSTHROUGH = """\
 The files are the source JPEGs, byte for byte: no EXIF transpose, resize, crop or encoding was done. A bucket's target
 size (`target_w`, `target_h`) is what the image was planned for, not the size of the stored JPEG (`w`, `h`): decode it,
 apply its EXIF orientation, then resize and crop while loading. An image that would have to be upsampled to fill its
-target is left out (`too_small_policy={too_small}`)."""
+target {small} (`too_small_policy={too_small}`)."""
 
 _LOADING = r'''## Efficient loading
 
@@ -221,7 +225,7 @@ A sample is three members of a tar, one after the other:
 def _preprocessing(manifest: Mapping[str, Any]) -> str:
     codec, too_small = manifest["image_codec"], manifest["too_small_policy"]
     if codec["mode"] == "passthrough_jpeg":
-        return _PASSTHROUGH.format(too_small=too_small)
+        return _PASSTHROUGH.format(too_small=too_small, small=_SMALL[too_small])
     crop, policy = manifest["crop"], codec["subsampling_policy"]
     kept = _CROPS[crop["strategy"]].format(corners=list(crop["allowed_corners"]))
     if jitter := crop.get("corner_jitter"):
@@ -229,6 +233,7 @@ def _preprocessing(manifest: Mapping[str, Any]) -> str:
     return _PREPROCESSING.format(
         profile=_PROFILES[manifest["export_settings"]["icc"]],
         too_small=too_small,
+        small=_SMALL[too_small],
         strategy=crop["strategy"],
         crop=kept,
         quality=codec["quality"],
@@ -242,6 +247,8 @@ def _buckets(manifest: Mapping[str, Any]) -> str:
     ids = [f"`{bucket_id}`" for bucket_id in sorted(buckets)]
     preview = ", ".join(ids[:_PREVIEW]) + (f", … (+{len(ids) - _PREVIEW:,} more)" if len(ids) > _PREVIEW else "")
     naming = "the base and the proto: `r<base>_p<W>x<H>`" if len(bases) > 1 else "the proto: `p<W>x<H>`"
+    own = "protos" in manifest["export_settings"]
+    table = "The buckets have a table of their own" if own else "The buckets are those of SDXL: a table"
     largest_first = sorted(buckets.items(), key=lambda item: (-item[1]["count"], item[0]))
     rows = (
         (bucket_id, f"{w}×{h}", f"{w / h:.3f}", f"{bucket['count']:,}")
@@ -251,7 +258,7 @@ def _buckets(manifest: Mapping[str, Any]) -> str:
     return f"""\
 ## Buckets / resolutions
 
-- The buckets are those of SDXL: a table of **proto** sizes for images of about 1024×1024 pixels.
+- {table} of **proto** sizes for images of about 1024×1024 pixels.
 - Base resolution(s): `{bases}`
 - `bucket_id` is {naming}, width first.
 - The **target size** is the proto scaled to the base, each side rounded down to a multiple of

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from dataset_assets.buckets.protos import make_buckets, proto_id
+from dataset_assets.buckets.protos import PROTOS, make_buckets, parse_proto, proto_id
 from dataset_assets.errors import DropReason
 from dataset_assets.records import Bucket
 from dataset_assets.release.manifest import (
@@ -22,7 +22,9 @@ _FIRST_COUNTERS = ("images_seen", "images_exported", *tuple(DropReason)[:4])  # 
 
 def manifest_buckets(manifest: Manifest) -> dict[str, Bucket]:
     """Return every bucket that the manifest's settings allow, by id. Raises ValueError where they allow none."""
-    return {bucket.id: bucket for bucket in make_buckets(manifest.base_resolutions, manifest.divisible)}
+    protos = [parse_proto(proto) for proto in manifest.export_settings.protos or ()]
+    buckets = make_buckets(manifest.base_resolutions, manifest.divisible, protos or PROTOS)
+    return {bucket.id: bucket for bucket in buckets}
 
 
 def check_manifest(raw: Mapping[str, object]) -> tuple[Manifest | None, list[str]]:

@@ -6,7 +6,7 @@ shards/verify.py trusts nothing but an export's folder; this compares with what 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from dataset_assets.buckets.protos import make_buckets
+from dataset_assets.buckets.protos import list_buckets
 from dataset_assets.catalog.slots import repeated_ids
 from dataset_assets.catalog.state import (
     Piece,
@@ -39,8 +39,8 @@ def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Pro
     What is found is recorded: a partition without a fault is intact, a tar with one has to be written again.
     """
     settings = dataset.settings
-    buckets = make_buckets(settings.buckets.base_resolutions, settings.buckets.divisible)
-    promises = {bucket.id: Promise.of_settings(settings, bucket) for bucket in buckets}
+    buckets = list_buckets(settings.buckets)
+    promises = {bucket.id: Promise.of_settings(settings, bucket, buckets) for bucket in buckets}
     keys = list(partitions)
     with dataset.catalog.reading() as connection:
         written = [piece for key in keys for piece in load_pieces(connection, Stage.SHARDS, key) if piece.path]

@@ -76,6 +76,7 @@ class ExportSettings(_Entry):
     shard_size: Positive
     icc: Literal["srgb", "ignore"]
     max_pixels: Positive
+    protos: tuple[str, ...] | None = None  # "1216x832", where they are not the 40 of SDXL
 
 
 class Proto(_Entry):
@@ -117,7 +118,7 @@ class Manifest(_Entry):
     crop: CropSettings  # corner_jitter is absent where there is none
     caption_priority: tuple[Selector, ...]
     missing_caption_policy: Literal["empty", "drop"]
-    too_small_policy: Literal["drop"]
+    too_small_policy: Literal["drop", "next_bucket"]
     export_settings: ExportSettings
     proto_buckets_1024: tuple[Proto, ...]  # those in use, by width, then height
     caption_sources: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)$")], SourceEntry]  # by caption_source_id
@@ -243,7 +244,10 @@ def _codec(settings: Settings) -> Codec:
 
 def _export_settings(settings: Settings) -> ExportSettings:
     return ExportSettings(
-        shard_size=settings.shards.shard_size, icc=settings.images.icc, max_pixels=settings.images.max_pixels
+        shard_size=settings.shards.shard_size,
+        icc=settings.images.icc,
+        max_pixels=settings.images.max_pixels,
+        protos=settings.buckets.protos or None,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dataset_assets.buckets.protos import make_buckets
+from dataset_assets.buckets.protos import list_buckets
 from dataset_assets.captions.sources import live_sources
 from dataset_assets.catalog.captions import CaptionStatus, count_captions, list_sources
 from dataset_assets.catalog.state import Piece, load_pieces
@@ -138,7 +138,7 @@ def _fill_buckets(dataset: Dataset, shards: Iterable[Piece]) -> list[BucketShard
         BucketShards(
             bucket=bucket, count=sum(entry.count for entry in entries[bucket.id]), shards=tuple(entries[bucket.id])
         )
-        for bucket in make_buckets(dataset.settings.buckets.base_resolutions, dataset.settings.buckets.divisible)
+        for bucket in list_buckets(dataset.settings.buckets)
     ]
 
 

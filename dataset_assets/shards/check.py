@@ -2,16 +2,15 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import simplejpeg
 
 from dataset_assets.buckets.choose import NO_BUCKET, choose_buckets
-from dataset_assets.buckets.protos import make_buckets
 from dataset_assets.images.encode import choose_subsampling
 from dataset_assets.images.geometry import choose_corner, cover_ratio, cover_size, crop_box
 from dataset_assets.records import Bucket, sample_key
@@ -29,23 +28,23 @@ class Promise:
     """What every sample of one bucket must agree with."""
 
     bucket: Bucket
-    base_resolutions: tuple[int, ...]
-    divisible: int
+    buckets: tuple[Bucket, ...]  # all there are: an image belongs to one of them only
     mode: str  # reencode_jpeg or passthrough_jpeg
+    next_bucket: bool  # whether an image may be in another bucket than the nearest
     images: ImageSettings
     selectors: tuple[Selector, ...]
     sources: Mapping[int, SourceEntry] | None  # None: not known yet, any will do
     keeps_empty: bool  # whether a sample may have no caption
 
     @classmethod
-    def of_manifest(cls, manifest: Manifest, bucket: Bucket) -> "Promise":
-        """Return what a manifest promises of a bucket."""
+    def of_manifest(cls, manifest: Manifest, bucket: Bucket, buckets: Iterable[Bucket]) -> "Promise":
+        """Return what a manifest promises of one of its `buckets`."""
         codec = manifest.image_codec
         return cls(
             bucket=bucket,
-            base_resolutions=manifest.base_resolutions,
-            divisible=manifest.divisible,
+            buckets=tuple(buckets),
             mode=codec.mode,
+            next_bucket=manifest.too_small_policy == "next_bucket",
             images=ImageSettings(
                 quality=codec.quality,
                 subsampling_policy=codec.subsampling_policy,
@@ -58,13 +57,13 @@ class Promise:
         )
 
     @classmethod
-    def of_settings(cls, settings: Settings, bucket: Bucket) -> "Promise":
-        """Return what the settings promise of a bucket before there is a manifest."""
+    def of_settings(cls, settings: Settings, bucket: Bucket, buckets: Iterable[Bucket]) -> "Promise":
+        """Return what the settings promise of one of their `buckets` before there is a manifest."""
         return cls(
             bucket=bucket,
-            base_resolutions=settings.buckets.base_resolutions,
-            divisible=settings.buckets.divisible,
+            buckets=tuple(buckets),
             mode=settings.images.mode,
+            next_bucket=settings.buckets.too_small_policy == "next_bucket",
             images=settings.images,
             selectors=tuple(Selector(**step.model_dump()) for step in settings.captions.priority),
             sources=None,
@@ -84,8 +83,7 @@ def check_sample(key: str, jpeg: bytes, text: bytes, fields: bytes, promise: Pro
     faults = [] if canonical == fields else ["the JSON is not written as the format says"]
     faults += _check_identity(key, meta, promise)
     faults += _check_caption(text, meta, promise)
-    if promise.mode == "reencode_jpeg":
-        faults += _check_geometry(meta, promise)
+    faults += _check_geometry(meta, promise)
     faults += _check_jpeg(jpeg, meta, promise)
     return faults
 
@@ -143,7 +141,7 @@ def _check_geometry(meta: dict[str, Any], promise: Promise) -> Iterator[str]:
     if not all(0 < side < _LONGEST_SIDE for side in source):
         yield f"src_w and src_h are no image's size: {_x(source)}"
         return
-    if (chosen := _bucket_id(source, promise.base_resolutions, promise.divisible)) != promise.bucket.id:
+    if (chosen := _bucket_id(source, promise)) != promise.bucket.id:
         yield f"an image of {_x(source)} belongs to {chosen or 'no bucket'}"
     numerator, denominator = cover_ratio(source, target)
     if crop["scale"] != numerator / denominator or numerator > denominator:
@@ -161,7 +159,7 @@ def _check_geometry(meta: dict[str, Any], promise: Promise) -> Iterator[str]:
 
 def _check_jpeg(jpeg: bytes, meta: dict[str, Any], promise: Promise) -> Iterator[str]:
     try:
-        frame = read_frame(jpeg)
+        frame = read_frame(jpeg, plain=promise.mode != "passthrough_jpeg")
     except ValueError as error:
         yield str(error)
         return
@@ -170,6 +168,8 @@ def _check_jpeg(jpeg: bytes, meta: dict[str, Any], promise: Promise) -> Iterator
     if promise.mode == "passthrough_jpeg":
         if meta["jpeg"] != {"quality": 0, "subsampling": "source"}:
             yield "jpeg is not what a passed-through JPEG has: quality 0, subsampling source"
+        if sha256(jpeg).hexdigest() != meta["source_sha256"]:
+            yield "source_sha256 is not the JPEG's, which is passed through"
         return
     faults = list(_check_encoding(frame, meta, promise))
     yield from faults
@@ -196,21 +196,11 @@ def _check_encoding(frame: Frame, meta: dict[str, Any], promise: Promise) -> Ite
         yield f"jpeg.subsampling is {said['subsampling']!r}, but {images.subsampling_policy} makes it {expected}"
 
 
-@cache
-def _groups(base_resolutions: tuple[int, ...], divisible: int) -> tuple[tuple[Bucket, ...], ...]:
-    """Return the buckets of each base, the largest base first."""
-    buckets = make_buckets(base_resolutions, divisible)
-    bases = dict.fromkeys(bucket.base for bucket in buckets)
-    return tuple(tuple(bucket for bucket in buckets if bucket.base == base) for base in bases)
-
-
-def _bucket_id(source: tuple[int, int], base_resolutions: tuple[int, ...], divisible: int) -> str:
-    """Return the id of the bucket at the largest base that the source fills, "" where there is none (SPEC 1.2)."""
+def _bucket_id(source: tuple[int, int], promise: Promise) -> str:
+    """Return the id of the bucket that an image of this size belongs to, "" where there is none (SPEC 1.2)."""
     width, height = (np.array([side], dtype=np.int64) for side in source)
-    for buckets in _groups(base_resolutions, divisible):
-        if (index := int(choose_buckets(width, height, buckets)[0])) != NO_BUCKET:
-            return buckets[index].id
-    return ""
+    index = int(choose_buckets(width, height, promise.buckets, next_bucket=promise.next_bucket)[0])
+    return "" if index == NO_BUCKET else promise.buckets[index].id
 
 
 def _x(size: tuple[int, int]) -> str:

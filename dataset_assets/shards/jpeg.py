@@ -19,14 +19,21 @@ class Frame:
     extras: tuple[str, ...]  # segments that hold no pixels: EXIF, ICC profile, thumbnail, COM, APPn
 
 
-def read_frame(jpeg: bytes) -> Frame:
-    """Return the frame of a JPEG. Raises ValueError where it is none, or does not end in its end marker."""
+def read_frame(jpeg: bytes, *, plain: bool = True) -> Frame:
+    """Return the frame of a JPEG. Raises ValueError where it is none.
+
+    `plain` asks for one as we write it: it ends in its end marker, and nothing pads the segments.
+    """
     if not jpeg.startswith(b"\xff\xd8"):
         raise ValueError("it is not a JPEG")
-    if not jpeg.endswith(_EOI):
+    if plain and not jpeg.endswith(_EOI):
         raise ValueError("the JPEG does not end in its end marker")
     at, frame, extras = 2, b"", []
-    while (marker := _marker(jpeg, at)) != _SOS:
+    while True:
+        while not plain and jpeg[at : at + 2] == b"\xff\xff":
+            at += 1
+        if (marker := _marker(jpeg, at)) == _SOS:
+            break
         length = int.from_bytes(jpeg[at + 2 : at + 4], "big")
         segment = jpeg[at + 4 : at + 2 + length]
         if marker in _FRAMES:

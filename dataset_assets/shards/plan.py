@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataset_assets.buckets.protos import make_buckets
+from dataset_assets.buckets.protos import list_buckets
 from dataset_assets.catalog.slots import SEATED_SCHEMA, seated_images
 from dataset_assets.catalog.state import (
     Piece,
@@ -129,15 +129,16 @@ def _cut(settings: Settings, seated: pa.Table) -> Iterator[tuple[Partition, pa.T
 
 def _aim(settings: Settings, bucket_id: str, rows: pa.Table) -> pa.Table:
     """Return the rows of one bucket with its target size."""
-    width, height = _targets(settings)[bucket_id]
+    width, height = list_targets(settings)[bucket_id]
     for name, side in (("target_w", width), ("target_h", height)):
         rows = rows.append_column(name, pa.array(np.full(len(rows), side, np.int32)))
     return rows
 
 
 @lru_cache(maxsize=8)
-def _targets(settings: Settings) -> dict[str, tuple[int, int]]:
-    buckets = make_buckets(settings.buckets.base_resolutions, settings.buckets.divisible)
+def list_targets(settings: Settings) -> dict[str, tuple[int, int]]:
+    """Return the (width, height) of each bucket's crops, pixels, by bucket id."""
+    buckets = list_buckets(settings.buckets)
     return {bucket.id: bucket.target for bucket in buckets}
 
 

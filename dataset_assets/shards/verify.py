@@ -134,7 +134,7 @@ def _entries(manifest: Manifest) -> Iterator[tuple[ShardEntry, Promise]]:
         return
     for bucket_id, entry in manifest.buckets.items():
         if bucket_id in buckets:
-            promise = Promise.of_manifest(manifest, buckets[bucket_id])
+            promise = Promise.of_manifest(manifest, buckets[bucket_id], buckets.values())
             yield from ((shard, promise) for shard in entry.shards)
 
 

@@ -15,7 +15,7 @@ from dataset_assets.images.store import Row, read_crops
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import Settings
 from dataset_assets.shards.partition import Partition
-from dataset_assets.shards.plan import split_shards
+from dataset_assets.shards.plan import list_targets, split_shards
 from dataset_assets.shards.sample import sample_members
 from dataset_assets.shards.tar import TarWriter
 from dataset_assets.storage.atomic import remove, writing
@@ -126,9 +126,10 @@ def _samples(
 ) -> Iterator[tuple[tuple[str, bytes], ...]]:
     """Yield the members of every sample that belongs into the tar, in slot order; count the others."""
     captions = {row["slot"]: row for row in chosen.to_pylist()}
+    target = list_targets(settings)[partition.bucket_id]
     for crop in crops:
         caption = captions[crop["slot"]]
-        reason = crop["reason"]
+        reason = crop["reason"] or caption["drop"]
         if not reason and caption["selector_index"] < 0 and settings.captions.missing_caption_policy == "drop":
             reason = DropReason.NO_CAPTION.value
         if reason:
@@ -138,17 +139,17 @@ def _samples(
         if caption["selector_index"] >= 0:
             tally.selected[str(caption["selector_index"])] += 1
             tally.sources.add(caption["caption_source"])
-        meta = _describe(crop, caption, partition.bucket_id, settings.images.mode)
+        meta = _describe(crop, caption, partition.bucket_id, target, settings.images.mode)
         yield sample_members(crop["key"], crop["jpeg"], caption["text"], meta)
 
 
-def _describe(crop: Row, caption: Row, bucket_id: str, mode: str) -> dict[str, object]:
+def _describe(crop: Row, caption: Row, bucket_id: str, target: tuple[int, int], mode: str) -> dict[str, object]:
     """Return the sample's JSON (SPEC 1.4), in the order of SAMPLE_FIELDS."""
     return {
         "image_id": crop["image_id"],
         "bucket_id": bucket_id,
-        "target_w": crop["w"],
-        "target_h": crop["h"],
+        "target_w": target[0],
+        "target_h": target[1],
         "w": crop["w"],
         "h": crop["h"],
         "src_w": crop["src_w"],

@@ -40,13 +40,14 @@ class Source(Reader, Protocol):
         Raises SourceError when the source cannot be listed.
         """
 
-    def open(self, uri: str) -> AbstractContextManager[BinaryIO]:
-        """Open an image to read its header. Raises SampleError(UNREADABLE)."""
+    def open(self, uri: str, version: str) -> AbstractContextManager[BinaryIO]:
+        """Open an image to read its header, at the version that was listed. Raises SampleError as `read` does."""
 
-    def read_sidecar(self, uri: str, extension: str) -> bytes | None:
-        """Return the file beside the image whose extension this is on disk, None where it is gone.
+    def read_sidecar(self, uri: str, extension: str, version: str) -> bytes | None:
+        """Return what lies beside the image under this extension, as listed, None where it is gone.
 
-        Of a file larger than LARGEST_SIDECAR only so much that this shows.
+        `version` is the sidecar's in the listing, which may say where it is. Of one larger than LARGEST_SIDECAR only so
+        much that this shows. Raises OSError.
         """
 
 

@@ -14,7 +14,7 @@ from dataset_assets.sources.base import Source
 _CHUNK = 64  # files a task: sending one takes as long as reading a header
 
 Found = Header | tuple[DropReason, str]
-File = tuple[str, str]  # name of the source, uri
+File = tuple[str, str, str]  # name of the source, uri, version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +35,9 @@ class ProbeJob:
 
         configure()
 
-        def look(source: str, uri: str) -> Found:
+        def look(source: str, uri: str, version: str) -> Found:
             try:
-                with self.sources[source].open(uri) as file:
+                with self.sources[source].open(uri, version) as file:
                     return probe(file, max_pixels=self.settings.max_pixels)
             except SampleError as error:
                 return error.reason, error.detail

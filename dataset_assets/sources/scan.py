@@ -4,7 +4,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any
 
@@ -15,16 +14,16 @@ from dataset_assets.catalog.database import BATCH
 from dataset_assets.catalog.images import count_images, insert_images, known_images, update_images
 from dataset_assets.catalog.state import StageState, States, load_states, put_state, void_state
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import DropReason, SampleError, SourceError
+from dataset_assets.errors import DropReason, SourceError
 from dataset_assets.freshness import Stage, fingerprint, judge_inputs, list_inputs
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.records import Header
-from dataset_assets.sources.base import Listed, Source
+from dataset_assets.sources.base import Listed
+from dataset_assets.sources.checksums import read_checksums
 from dataset_assets.sources.compare import Look, compare, find_removed, hold_back, make_frame
 from dataset_assets.sources.headers import Found, read_headers
 from dataset_assets.work import Outcome, holding_lock
 
-_HASH_CHUNK = 1 << 20  # bytes
 _AHEAD_SECONDS = 60  # that clocks differ: a file of the far future does not change any more
 _NAMED = 50  # extensions of files that are no images
 _OTHERS = "(others)"
@@ -153,28 +152,8 @@ def _refuse_empty(dataset: Dataset, listed: pd.DataFrame, known: pd.DataFrame) -
 
 def _fill_checksums(dataset: Dataset, listed: pd.DataFrame, progress: Progress) -> None:
     usable = listed[listed["reason"] == ""]
-    progress.start("reading content", len(usable), "files")
-    checksums = []
-    with ThreadPoolExecutor(dataset.settings.workers) as pool:
-        for start in range(0, len(usable), BATCH):  # map takes all that it is given at once
-            batch = usable.iloc[start : start + BATCH]
-            for checksum in pool.map(_hash, (dataset.sources[name] for name in batch["source"]), batch["uri"]):
-                checksums.append(checksum)
-                progress.advance(1)
-    listed.loc[usable.index, "checksum"] = checksums
-    progress.finish()
-
-
-def _hash(source: Source, uri: str) -> str:
-    """Return the sha256 of a file, "" where it cannot be read: its header then says why."""
-    digest = sha256()
-    try:
-        with source.open(uri) as file:
-            while chunk := file.read(_HASH_CHUNK):
-                digest.update(chunk)
-    except (SampleError, OSError):
-        return ""
-    return digest.hexdigest()
+    files = zip(usable["source"], usable["uri"], usable["version"], strict=True)
+    listed.loc[usable.index, "checksum"] = list(read_checksums(dataset, files, len(usable), progress))
 
 
 def _write(dataset: Dataset, changes: pd.DataFrame, removed: list[int], progress: Progress) -> Counter[str]:
@@ -186,7 +165,7 @@ def _write(dataset: Dataset, changes: pd.DataFrame, removed: list[int], progress
             update_images(connection, [{"id": row, "removed": True} for row in removed])
     looks = changes[changes["look"]]
     progress.start("reading headers", len(looks), "images")
-    files = zip(looks["source"], looks["uri"], strict=True)
+    files = zip(looks["source"], looks["uri"], looks["version"], strict=True)
     headers = read_headers(dataset.settings.workers, dataset.settings.images, dataset.sources, files)
     for start in range(0, len(changes), BATCH):
         batch = changes.iloc[start : start + BATCH]

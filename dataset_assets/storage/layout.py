@@ -50,6 +50,14 @@ class Layout:
         """The waterfall's choices for one partition."""
         return self.root / "selection" / f"{partition}.parquet"
 
+    def review(self, partition: str) -> Path:
+        """What was found in the captions of one partition."""
+        return self.root / "review" / f"{partition}.parquet"
+
+    def listings(self, source: str) -> Path:
+        """The folder in which a source keeps what it knows of its archives between two scans."""
+        return self.root / "listings" / source
+
     @property
     def export(self) -> Path:
         """The folder that is published."""
@@ -72,7 +80,7 @@ class Layout:
     @property
     def folders(self) -> tuple[Path, ...]:
         """Every folder under the root that is ours: none of a user's files are in them."""
-        names = ("plans", "crops", "selection", "export", "preview", self.dagster_home.name)
+        names = ("plans", "crops", "selection", "review", "listings", "export", "preview", self.dagster_home.name)
         return tuple(self.root / name for name in names)
 
     @property

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from dataset_assets.buckets.assign import assign_buckets
+from dataset_assets.captions.select import select_captions
 from dataset_assets.captions.sidecar import parse_caption, read_captions
-from dataset_assets.captions.waterfall import select_captions
 from dataset_assets.catalog.captions import CaptionStatus, list_sources, seated_captions
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import OrderError
 from dataset_assets.freshness import caption_stage, judge_inputs
-from dataset_assets.settings import Settings
+from dataset_assets.images.crops import make_crops
+from dataset_assets.settings import Settings, SidecarSettings
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan
 from dataset_assets.sources.scan import scan_sources
@@ -23,7 +24,7 @@ from dataset_assets.work import Outcome
 from dataset_assets_tests import children
 from dataset_assets_tests.datasets import add_photo, partition_keys, settings_in
 
-OK, EMPTY, UNAVAILABLE, ERROR = CaptionStatus.OK, CaptionStatus.EMPTY, CaptionStatus.UNAVAILABLE, CaptionStatus.ERROR
+OK, EMPTY, UNAVAILABLE, ERROR = CaptionStatus.OK, CaptionStatus.EMPTY, CaptionStatus.MISSING, CaptionStatus.ERROR
 
 READ_IN_A_CHILD = """
 import sys
@@ -55,13 +56,18 @@ def read(dataset: Dataset, *, look: bool = True, **options: Any) -> dict[str, Ou
         scan_sources(dataset)
         assign_buckets(dataset)
     (key,) = partition_keys(dataset)
-    return {one.name: read_captions(dataset, one, key, **options) for one in dataset.settings.captions.variants}
+    return {one.name: read_captions(dataset, one, key, **options) for one in variants_of(dataset)}
+
+
+def variants_of(dataset: Dataset) -> list[SidecarSettings]:
+    return [one for one in dataset.settings.captions.variants if isinstance(one, SidecarSettings)]
 
 
 def selected_text(dataset: Dataset) -> str:
     """Bring everything up to the selection up to date; return the text that the only image gets."""
     read(dataset)
     (key,) = partition_keys(dataset)
+    make_crops(dataset, [key])
     select_captions(dataset, key)
     return str(read_table(dataset.layout.selection(key))["text"][0])
 
@@ -137,7 +143,7 @@ def test_txt_comes_before_caption(dataset: Dataset, tmp_path: Path) -> None:
         ("caption_sidecar", "one.jpg"): (OK, "from caption"),
         ("caption_sidecar", "none.jpg"): (UNAVAILABLE, ""),
     }
-    assert (report["images"], report["read"], report["statuses"]) == (3, 3, {"ok": 2, "unavailable": 1})
+    assert (report["images"], report["read"], report["statuses"]) == (3, 3, {"ok": 2, "missing": 1})
 
 
 def test_extensions_in_capitals_count(dataset: Dataset, tmp_path: Path) -> None:
@@ -231,7 +237,7 @@ def test_ids_of_sources_follow_the_settings(tmp_path: Path, reverse: bool) -> No
         scan_sources(dataset)
         assign_buckets(dataset)
         (key,) = partition_keys(dataset)
-        for variant in sorted(dataset.settings.captions.variants, key=lambda one: one.name, reverse=reverse):
+        for variant in sorted(variants_of(dataset), key=lambda one: one.name, reverse=reverse):
             read_captions(dataset, variant, key)  # in whatever order the stages run
         with dataset.catalog.reading() as connection:
             assert [(source.id, source.variant) for source in list_sources(connection)] == [
@@ -248,7 +254,7 @@ def test_a_caption_that_is_no_file_is_not_waited_for(dataset: Dataset, tmp_path:
 
     report = read(dataset)["caption_sidecar"].report
 
-    assert report["statuses"] == {"unavailable": 3}
+    assert report["statuses"] == {"missing": 3}
 
 
 def test_a_caption_that_is_gone_since_the_scan_is_unavailable(dataset: Dataset, tmp_path: Path) -> None:
@@ -257,7 +263,7 @@ def test_a_caption_that_is_gone_since_the_scan_is_unavailable(dataset: Dataset, 
     assign_buckets(dataset)
     photo.with_suffix(".txt").unlink()
 
-    assert read(dataset, look=False)["caption_sidecar"].report["statuses"] == {"unavailable": 1}
+    assert read(dataset, look=False)["caption_sidecar"].report["statuses"] == {"missing": 1}
 
 
 def test_a_caption_that_may_not_be_read_is_tried_again(dataset: Dataset, tmp_path: Path) -> None:
@@ -296,7 +302,7 @@ def test_the_captions_of_an_image_are_there_when_it_comes_back(dataset: Dataset,
 
 def test_there_are_no_captions_without_a_plan(dataset: Dataset) -> None:
     with pytest.raises(OrderError, match="shard_plans"):
-        read_captions(dataset, dataset.settings.captions.variants[0], "p64x64_000000-000001")
+        read_captions(dataset, variants_of(dataset)[0], "p64x64_000000-000001")
 
 
 def test_a_file_that_is_no_longer_read_gives_no_caption(tmp_path: Path) -> None:

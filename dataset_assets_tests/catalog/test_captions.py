@@ -7,6 +7,7 @@ from dataset_assets.catalog.captions import (
     CAPTION_SCHEMA,
     CaptionSource,
     CaptionStatus,
+    SourceIdentity,
     count_captions,
     list_sources,
     put_captions,
@@ -21,7 +22,9 @@ from dataset_assets_tests.catalog.rows import add_images
 
 def register(catalog: Catalog, variant: str, model: str = "txt", parameters: str = "{}") -> CaptionSource:
     with catalog.writing() as connection:
-        return register_source(connection, variant=variant, backend="sidecar", model=model, parameters=parameters)
+        return register_source(
+            connection, SourceIdentity(variant=variant, backend="sidecar", model=model, parameters=parameters)
+        )
 
 
 def caption(image: int, source: int, text: str, status: CaptionStatus = CaptionStatus.OK) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def verdicts_of(keys: list[str], stages: list[str], stale: set[tuple[str, str]])
     ("stage", "run"),
     [
         (Stage.SHARD_PLANS, {Stage.SHARD_PLANS, Stage.RESIZED_CROPS, CAPTIONS, Stage.CAPTION_SELECTION, Stage.SHARDS}),
-        (Stage.RESIZED_CROPS, {Stage.RESIZED_CROPS, Stage.SHARDS}),
+        (Stage.RESIZED_CROPS, {Stage.RESIZED_CROPS, Stage.CAPTION_SELECTION, Stage.SHARDS}),
         (CAPTIONS, {CAPTIONS, Stage.CAPTION_SELECTION, Stage.SHARDS}),
         (Stage.SHARDS_INTACT, {Stage.SHARDS}),
     ],

@@ -109,7 +109,12 @@ def test_few_captions_and_few_usable_images_are_warnings(tmp_path: Path) -> None
     with instance_in(tmp_path / "home") as instance:
         index = materialize(settings, instance, *INDEX)
         captions = materialize(
-            settings, instance, "captions/caption_sidecar", Stage.CAPTION_SELECTION, keys=list_partitions(instance)
+            settings,
+            instance,
+            Stage.RESIZED_CROPS,
+            "captions/caption_sidecar",
+            Stage.CAPTION_SELECTION,
+            keys=list_partitions(instance),
         )
 
     usable, coverage = checks(index)["images_usable"], checks(captions)["caption_coverage"]

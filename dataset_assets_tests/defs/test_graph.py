@@ -17,7 +17,16 @@ GRAPH: dict[str, tuple[bool, str, set[str]]] = {
     "resized_crops": (True, "images", {"shard_plans"}),
     "captions/caption_sidecar": (True, "captions", {"shard_plans"}),
     "captions/caption_title": (True, "captions", {"shard_plans"}),
-    "caption_selection": (True, "captions", {"captions/caption_sidecar", "captions/caption_title"}),
+    "captions/caption_model": (
+        True,
+        "captions",
+        {"resized_crops", "captions/caption_sidecar", "captions/caption_title"},
+    ),
+    "caption_selection": (
+        True,
+        "captions",
+        {"resized_crops", "captions/caption_sidecar", "captions/caption_title", "captions/caption_model"},
+    ),
     "shards": (True, "export", {"resized_crops", "caption_selection"}),
     "manifest": (False, "export", {"shards"}),
     "dataset_card": (False, "export", {"manifest"}),
@@ -25,11 +34,16 @@ GRAPH: dict[str, tuple[bool, str, set[str]]] = {
 CHECKS = {
     "raw_images": {"images_usable"},
     "bucket_assignments": {"counts_add_up"},
+    "captions/caption_model": {"coverage", "refusals", "truncations", "budget"},
     "caption_selection": {"caption_coverage"},
     "shards": {"shards_intact"},
     "manifest": {"export_complete"},
 }
 TITLE = {"name": "caption_title", "backend": "sidecar", "field": "title"}
+MODEL = {"name": "caption_model", "backend": "openrouter", "model": "a/model"}
+SETTINGS = settings_in(
+    Path("/nowhere"), captions={"variants": [{"name": "caption_sidecar", "backend": "sidecar"}, TITLE, MODEL]}
+)
 FIRST_ONLY = {"priority": [{"variant": "caption_sidecar"}]}
 VARIANTS = {"variants": [{"name": "caption_sidecar", "backend": "sidecar"}, TITLE]}
 
@@ -45,7 +59,7 @@ def versions_of(settings: Settings) -> dict[str, str | None]:
 
 @pytest.fixture(scope="module")
 def graph() -> Any:
-    return graph_of(settings_in(Path("/nowhere"), captions=VARIANTS))
+    return graph_of(SETTINGS)
 
 
 def test_the_assets_are_these(graph: Any) -> None:
@@ -80,7 +94,7 @@ def test_without_a_variant_there_is_no_caption_asset() -> None:
     graph = graph_of(settings_in(Path("/nowhere"), captions={"variants": [], "priority": []}))
 
     assert not any("captions/" in key.to_user_string() for key in graph.get_all_asset_keys())
-    assert graph.get(key_of("caption_selection")).parent_keys == set()
+    assert graph.get(key_of("caption_selection")).parent_keys == {key_of("resized_crops")}
 
 
 def test_checks_block_where_a_bad_export_would_follow(graph: Any) -> None:
@@ -90,7 +104,7 @@ def test_checks_block_where_a_bad_export_would_follow(graph: Any) -> None:
 
 
 def test_the_jobs_cover_every_asset_once() -> None:
-    repository = build_definitions(settings_in(Path("/nowhere"), captions=VARIANTS)).get_repository_def()
+    repository = build_definitions(SETTINGS).get_repository_def()
 
     jobs = {name: repository.get_job(name) for name in ("index", "partitions", "release")}
 
@@ -123,10 +137,10 @@ IMAGES, RELEASED = {"resized_crops", "manifest"}, {"manifest"}
             {"captions": VARIANTS},
             {"captions/caption_title", "caption_selection", "manifest"},
         ),  # all are in the priority
-        ({"captions": VARIANTS | FIRST_ONLY}, {"captions/caption_title", "manifest"}),
+        ({"captions": VARIANTS | FIRST_ONLY}, {"captions/caption_title"}),
         (
             {"captions": {"variants": [{"name": "caption_sidecar", "extension": "caption"}]}},
-            {"captions/caption_sidecar", "manifest"},
+            {"captions/caption_sidecar"},
         ),
         ({"work": {"workers": 7}}, set()),
     ],

@@ -128,7 +128,7 @@ def test_a_changed_setting_asks_for_what_it_shapes(finished: Path, instance: dg.
     (captions,) = requests(
         settings_of(finished, captions={"variants": [{"name": "caption_sidecar", "extension": "txt"}]}), instance
     )
-    assert stages(crops) == {Stage.RESIZED_CROPS, Stage.SHARDS}
+    assert stages(crops) == {Stage.RESIZED_CROPS, Stage.CAPTION_SELECTION, Stage.SHARDS}
     assert stages(captions) == {CAPTIONS, Stage.CAPTION_SELECTION, Stage.SHARDS}
     assert jobs(settings_of(finished, shards={"shard_size": 5}), instance) == ["index"]
     assert jobs(settings_of(finished, dataset={"license": "cc0-1.0"}), instance) == ["release"]

@@ -4,10 +4,11 @@ import pytest
 
 from dataset_assets.errors import DropReason, SampleError
 from dataset_assets.images.pipeline import make_crop
+from dataset_assets.images.review import measure_spread
 from dataset_assets.records import CropTask
 from dataset_assets.settings import CropSettings, ImageSettings
 from dataset_assets_tests.images.reference import cropped, decoded
-from dataset_assets_tests.photos import jpeg, variants
+from dataset_assets_tests.photos import encoded, jpeg, photo, variants
 
 
 def task(target: tuple[int, int], image_id: str = "a/photo.jpg") -> CropTask:
@@ -35,6 +36,17 @@ def test_the_record_says_how_it_was_made() -> None:
     assert (crop.x, crop.y, crop.corner) == (171 - 128, 0, 3)
     assert (crop.quality, crop.subsampling) == (80, "4:4:4")
     assert crop.source_sha256 == sha256(data).hexdigest()
+
+
+def test_the_record_says_how_much_there_is_to_see() -> None:
+    pixels = photo(128, 96)
+    pixels[:, 64:] = 200
+
+    assert make_crop(encoded(pixels, "PNG"), task((128, 96)), ImageSettings()).spread == measure_spread(pixels)
+    left = make_crop(encoded(pixels, "PNG"), task((64, 96)), ImageSettings(crop=CropSettings(allowed_corners=(0,))))
+    right = make_crop(encoded(pixels, "PNG"), task((64, 96)), ImageSettings(crop=CropSettings(allowed_corners=(1,))))
+    assert left.spread == measure_spread(pixels[:, :64]) > 0.2
+    assert right.spread == 0
 
 
 @pytest.mark.parametrize("size", [(127, 500), (500, 127)])

@@ -22,6 +22,7 @@ CROP = Crop(
     quality=95,
     subsampling="4:4:4",
     source_sha256="ab" * 32,
+    spread=0.512345,
 )
 
 

@@ -1,6 +1,7 @@
 """One sample against what is promised of it: every good one passes, in every mode. test_verify.py has the bad ones."""
 
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_whatever_the_pipeline_makes_passes(width: int, height: int, image_id: s
     assume(chosen != NO_BUCKET)
     bucket = BUCKETS[chosen]
     sample = make_sample(SETTINGS, image_id, (width, height), bucket, caption, TITLE)
-    assert check(sample, Promise.of_settings(SETTINGS, bucket)) == []
+    assert check(sample, Promise.of_settings(SETTINGS, bucket, BUCKETS)) == []
 
 
 @pytest.mark.parametrize(
@@ -50,13 +51,14 @@ def test_whatever_the_pipeline_makes_passes(width: int, height: int, image_id: s
 )
 def test_of_several_bases_the_largest_that_fits_is_right(side: int, base: int, faults: list[str]) -> None:
     bucket = Bucket(id=f"r{base}_p1024x1024", proto=(1024, 1024), base=base, target=(base, base))
-    promise = replace(Promise.of_settings(SETTINGS, bucket), base_resolutions=(128, 64))
+    promise = replace(Promise.of_settings(SETTINGS, bucket, BUCKETS), buckets=make_buckets([128, 64], 8))
     assert check(make_sample(SETTINGS, "a.png", (side, side), bucket, "a caption", TITLE), promise) == faults
 
 
 def test_a_passed_through_jpeg_keeps_its_size_and_metadata() -> None:
     bucket = bucket_of(SETTINGS, "p1024x1024")
-    promise = replace(Promise.of_settings(SETTINGS, bucket), mode="passthrough_jpeg")
+    promise = replace(Promise.of_settings(SETTINGS, bucket, BUCKETS), mode="passthrough_jpeg")
+    jpeg = make_jpeg((100, 104), "4:2:2", comment=b"from a camera") + b"what cameras leave behind the end"
     meta = {
         "image_id": "a.jpg",
         "bucket_id": "p1024x1024",
@@ -69,12 +71,11 @@ def test_a_passed_through_jpeg_keeps_its_size_and_metadata() -> None:
         "image_mode": "passthrough_jpeg",
         "jpeg": {"quality": 0, "subsampling": "source"},
         "crop": {"scale": 0.64, "x": 0, "y": 3, "corner": 2},
-        "source_sha256": "0" * 64,
+        "source_sha256": sha256(jpeg).hexdigest(),
         "caption_variant": "caption_title",
         "caption_selector_index": 0,
         "caption_source_id": 1,
     }
-    jpeg = make_jpeg((100, 104), "4:2:2", comment=b"from a camera")
     assert check_sample(sample_key("a.jpg"), jpeg, b"a caption\n", dump_fields(meta), promise) == []
     encoded = dump_fields(meta | {"jpeg": {"quality": 95, "subsampling": "4:2:0"}})
     assert check_sample(sample_key("a.jpg"), jpeg, b"a caption\n", encoded, promise) == [

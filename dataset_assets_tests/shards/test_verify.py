@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from dataset_assets.buckets.protos import list_buckets
 from dataset_assets.progress import Silence
 from dataset_assets.records import sample_key
 from dataset_assets.release.manifest import ShardEntry
@@ -553,7 +554,7 @@ def test_a_fault_in_every_sample_is_not_listed_without_end(tmp_path: Path) -> No
 
 def test_one_tar_is_checked_before_there_is_a_manifest(export: Path) -> None:
     settings = make_draft().settings
-    promise = Promise.of_settings(settings, bucket_of(settings, SQUARE))
+    promise = Promise.of_settings(settings, bucket_of(settings, SQUARE), list_buckets(settings.buckets))
     listed = json.loads((export / MANIFEST).read_bytes())["buckets"][SQUARE]["shards"][0]
     report = verify_shard(export / SQUARE_0, ShardEntry(**listed), promise)
     assert (report.faults, report.samples, report.bytes) == ((), 2, listed["bytes"])

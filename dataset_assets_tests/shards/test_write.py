@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from dataset_assets.buckets.assign import assign_buckets
-from dataset_assets.captions.sidecar import read_captions
-from dataset_assets.captions.waterfall import select_captions
+from dataset_assets.captions.select import select_captions
 from dataset_assets.catalog.state import load_pieces
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import OrderError
@@ -17,7 +16,7 @@ from dataset_assets.shards.plan import read_plan
 from dataset_assets.shards.tar import TarReader
 from dataset_assets.shards.write import write_shards
 from dataset_assets.sources.scan import scan_sources
-from dataset_assets_tests.datasets import add_photo, build_library, partition_keys, settings_in
+from dataset_assets_tests.datasets import add_photo, build_library, caption, partition_keys, settings_in
 
 WIDE, TALL = "p1216x832", "p832x1152"
 
@@ -61,7 +60,7 @@ def only_captions(dataset: Dataset) -> dict[str, dict[str, Any]]:
     reports = {}
     for key in partition_keys(dataset):
         for variant in dataset.settings.captions.variants:
-            read_captions(dataset, variant, key)
+            caption(dataset, variant, key)
         select_captions(dataset, key)
         outcome = write_shards(dataset, key)
         if not outcome.reused:

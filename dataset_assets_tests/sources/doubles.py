@@ -55,17 +55,17 @@ class Watched:
     def list_images(self, ignored: Counter[str]) -> Iterator[Listed]:
         return self._folder.list_images(ignored)
 
-    def open(self, uri: str) -> BinaryIO:
+    def open(self, uri: str, version: str) -> BinaryIO:
         self.opened.append(uri)
         if uri in self.failing:
             raise SampleError(DropReason.UNREADABLE, "Input/output error")
-        return self._folder.open(uri)
+        return self._folder.open(uri, version)
 
     def read(self, uri: str, version: str) -> bytes:
         return self._folder.read(uri, version)
 
-    def read_sidecar(self, uri: str, extension: str) -> bytes | None:
-        return self._folder.read_sidecar(uri, extension)
+    def read_sidecar(self, uri: str, extension: str, version: str) -> bytes | None:
+        return self._folder.read_sidecar(uri, extension, version)
 
 
 class Deadly(Watched):
@@ -75,12 +75,12 @@ class Deadly(Watched):
         super().__init__(path)
         self._number = number
 
-    def open(self, uri: str) -> BinaryIO:
+    def open(self, uri: str, version: str) -> BinaryIO:
         if len(self.opened) + 1 == self._number:
             time.sleep(1)  # until what was answered before is written
             os.kill(os.getpid() if parent_process() is None else os.getppid(), signal.SIGKILL)
             time.sleep(60)  # until this worker has noticed
-        return super().open(uri)
+        return super().open(uri, version)
 
 
 class Slow(Watched):
@@ -90,7 +90,7 @@ class Slow(Watched):
         super().__init__(path)
         self._told = told
 
-    def open(self, uri: str) -> BinaryIO:
+    def open(self, uri: str, version: str) -> BinaryIO:
         (self._told / str(os.getpid())).touch()
         time.sleep(0.05)
-        return super().open(uri)
+        return super().open(uri, version)

@@ -120,9 +120,9 @@ def test_sidecars_belong_to_the_image_of_the_same_name(tmp_path: Path) -> None:
     assert sidecars == {"a.jpg": {"txt", "json"}, "b.JPG": {"TXT"}, "c.png": set(), "a.b.jpg": {"txt"}}
     assert ignored == {}
     source = FolderSource(path=tmp_path)
-    assert source.read_sidecar("b.JPG", "TXT") == b"b.TXT"
-    assert source.read_sidecar("a.b.jpg", "txt") == b"a.b.txt"
-    assert source.read_sidecar("c.png", "txt") is None
+    assert source.read_sidecar("b.JPG", "TXT", "") == b"b.TXT"
+    assert source.read_sidecar("a.b.jpg", "txt", "") == b"a.b.txt"
+    assert source.read_sidecar("c.png", "txt", "") is None
 
 
 def test_a_sidecar_that_changes_changes_its_version(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_any_name_is_listed_and_read(tmp_path: Path, name: str) -> None:
     assert one.image_id == (f"sub {name}/{name}" if len(name) < 200 else name)
     assert one.fault is None
     assert source.read(one.uri, one.version) == one.image_id.encode()
-    with source.open(one.uri) as file:
+    with source.open(one.uri, one.version) as file:
         assert file.read() == one.image_id.encode()
 
 
@@ -318,7 +318,7 @@ def test_reading_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SampleError) as removed:
         source.read(one.uri, one.version)
     with pytest.raises(SampleError) as gone:
-        source.open(one.uri)
+        source.open(one.uri, one.version)
     (tmp_path / "a.jpg").mkdir()
     with pytest.raises(SampleError) as folder:
         source.read(one.uri, one.version)

@@ -1,4 +1,4 @@
-"""The command line, `dataset-assets`. Parses, calls the library, prints, sets the exit code.
+"""The commands on a dataset. Parses, calls the library, prints, sets the exit code.
 
 Exit codes: 0 done and verified, 1 an error or a fault that is printed, 2 a wrong call, 130 interrupted. What a command
 needs is imported when it runs: `--help` needs nothing.
@@ -15,14 +15,9 @@ from typing import Any
 
 import click
 
-from dataset_assets.errors import DatasetError
-
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="The settings file; default: $DATASET_CONFIG, else ./dataset.toml.",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+from dataset_assets.cli.captions import captions
+from dataset_assets.cli.options import config_option, json_option
+from dataset_assets.errors import DatasetError, SettingsError
 
 
 class _Commands(click.Group):
@@ -61,19 +56,21 @@ def init(folder: Path, source: Path, name: str | None) -> None:
 
 
 @main.command()
-@_config
-@_json
+@config_option
+@json_option
 @click.option(
     "--checksum", is_flag=True, help="Read every source file: content decides what changed, not size and time."
 )
 @click.option("--allow-empty", is_flag=True, help="Go on where a source that had images has none any more.")
-def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool) -> None:
+@click.option("--strict", is_flag=True, help="Stop where a model's key is missing, instead of leaving it out.")
+def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool, strict: bool) -> None:
     """Bring everything up to date, from the scan to the card.
 
     Exits with 0 only when the export is complete and verified.
     """
     from rich.console import Console
 
+    from dataset_assets.captions.sources import explain_left_out, list_warnings
     from dataset_assets.dataset import open_dataset
     from dataset_assets.defs.build import run_build
     from dataset_assets.release.preview import write_sheet
@@ -82,11 +79,20 @@ def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool)
     from dataset_assets.terminal import print_summary, show_progress
 
     settings = load_settings(config)
+    missing = [explain_left_out(variant) for variant in settings.captions.chats if variant.key_missing]
+    if strict and missing:
+        raise SettingsError("\n".join(missing))
+    for line in list_warnings(settings.captions):
+        click.secho(f"warning: {line}", fg="yellow", err=True)
     with show_progress(Console(stderr=True)) as progress:
         run_build(settings, progress, checksum=checksum, allow_empty=allow_empty)
     with open_dataset(settings) as dataset:
         write_sheet(dataset)
         summary, layout = summarize(dataset), dataset.layout
+    for name, left in summary.left.items():
+        click.secho(
+            f"warning: {name}: {left:,} images were not asked about, for want of its key", fg="yellow", err=True
+        )
     if as_json:
         click.echo(json.dumps(asdict(summary) | {"contact_sheet": str(layout.contact_sheet)}, ensure_ascii=False))
         return
@@ -95,8 +101,8 @@ def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool)
 
 
 @main.command()
-@_config
-@_json
+@config_option
+@json_option
 def status(config: Path | None, as_json: bool) -> None:
     """Say what is fresh, what is stale and why, and what is missing, as of the last scan of the sources."""
     from rich.console import Console
@@ -116,7 +122,7 @@ def status(config: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@_config
+@config_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the web server listens.")
 @click.option("--port", default=3000, show_default=True, help="The web server's port.")
 def ui(config: Path | None, host: str, port: int) -> None:
@@ -138,8 +144,8 @@ def ui(config: Path | None, host: str, port: int) -> None:
 
 
 @main.command()
-@_config
-@_json
+@config_option
+@json_option
 def repack(config: Path | None, as_json: bool) -> None:
     """Close the gaps that removed and rejected images left, then build.
 
@@ -167,7 +173,7 @@ def repack(config: Path | None, as_json: bool) -> None:
 
 @main.command()
 @click.argument("export", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@_json
+@json_option
 @click.option("--workers", default=0, help="Processes that read; 0: one a core.")
 def verify(export: Path, as_json: bool, workers: int) -> None:
     """Read every byte of an EXPORT folder and compare it with its manifest and with the format.
@@ -190,3 +196,6 @@ def verify(export: Path, as_json: bool, workers: int) -> None:
         click.echo(f"{said}: {report.samples:,} samples in {report.files:,} files, {report.bytes / 1e6:,.1f} MB read")
     if not report.ok:
         raise click.exceptions.Exit(1)
+
+
+main.add_command(captions)

@@ -1,0 +1,82 @@
+"""One image by its names, and all that was ever said of it. Which image a person means is captions/find.py's."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, func, or_, select
+
+from dataset_assets.catalog.schema import captions, images, slots
+
+_FETCH = 1_000  # rows a fetch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedImage:
+    """An image of the index, and where it sits."""
+
+    id: int
+    source: str
+    uri: str
+    image_id: str
+    width: int  # pixels; 0 where unusable
+    height: int
+    reason: str  # a DropReason, "" where usable
+    detail: str
+    removed: bool
+    bucket_id: str  # "" where it has no slot
+    slot: int  # -1 where it has none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedCaption:
+    """What one source has said of an image: the catalog's row."""
+
+    caption_source: int
+    status: str
+    text: str
+    detail: str
+    input_version: str
+    created_at: float  # unix seconds
+    attempts: int
+    finish_reason: str
+    provider: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float  # USD
+    latency: float  # seconds
+
+
+def images_at(connection: Connection, places: Collection[tuple[str, str]]) -> list[NamedImage]:
+    """Return the images at these places, each a source and a uri there."""
+    if not places:
+        return []
+    there = [and_(images.c.source == source, images.c.uri == uri) for source, uri in places]
+    return _fetch(connection, _found().where(or_(*there)))
+
+
+def images_named(connection: Connection, names: Collection[str]) -> list[NamedImage]:
+    """Return the images that have one of these texts as their image_id or their uri."""
+    return _fetch(connection, _found().where(or_(images.c.image_id.in_(list(names)), images.c.uri.in_(list(names)))))
+
+
+def list_names(connection: Connection) -> Iterator[str]:
+    """Yield the image_id of every image, removed ones too; few are in memory at a time."""
+    yield from connection.execute(select(images.c.image_id).execution_options(yield_per=_FETCH)).scalars()
+
+
+def captions_of(connection: Connection, image: int) -> list[SavedCaption]:
+    """Return every caption of an image, by caption source."""
+    columns = [captions.c[name] for name in SavedCaption.__dataclass_fields__]
+    statement = select(*columns).where(captions.c.image == image).order_by(captions.c.caption_source)
+    return [SavedCaption(**row) for row in connection.execute(statement).mappings()]
+
+
+def _found() -> Select[Any]:
+    own = [images.c[name] for name in NamedImage.__dataclass_fields__ if name not in ("bucket_id", "slot")]
+    place = (func.coalesce(slots.c.bucket_id, "").label("bucket_id"), func.coalesce(slots.c.slot, -1).label("slot"))
+    return select(*own, *place).join_from(images, slots, isouter=True).order_by(images.c.id)
+
+
+def _fetch(connection: Connection, statement: Select[Any]) -> list[NamedImage]:
+    return [NamedImage(**row) for row in connection.execute(statement).mappings()]

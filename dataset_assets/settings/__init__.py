@@ -1,0 +1,61 @@
+"""dataset.toml: its tables as frozen models, and how it is read. Nothing else of the project is known here."""
+
+from dataset_assets.settings.captions import (
+    CaptionSettings,
+    ChatSettings,
+    ImportedSettings,
+    ReviewSettings,
+    SelectorSettings,
+    SidecarSettings,
+    VariantSettings,
+)
+from dataset_assets.settings.load import CONFIG_VARIABLE, DEFAULT_CONFIG, find_config, load_settings, parse_settings
+from dataset_assets.settings.models import (
+    AutomationSettings,
+    BucketSettings,
+    CropSettings,
+    DatasetSettings,
+    DuplicateSettings,
+    ImageSettings,
+    Settings,
+    ShardSettings,
+    WorkSettings,
+    count_cores,
+)
+from dataset_assets.settings.sources import (
+    ExportSettings,
+    FolderSettings,
+    ParquetSettings,
+    SourceSettings,
+    TarSettings,
+)
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "DEFAULT_CONFIG",
+    "AutomationSettings",
+    "BucketSettings",
+    "CaptionSettings",
+    "ChatSettings",
+    "CropSettings",
+    "DatasetSettings",
+    "DuplicateSettings",
+    "ExportSettings",
+    "FolderSettings",
+    "ImageSettings",
+    "ImportedSettings",
+    "ParquetSettings",
+    "ReviewSettings",
+    "SelectorSettings",
+    "Settings",
+    "ShardSettings",
+    "SidecarSettings",
+    "SourceSettings",
+    "TarSettings",
+    "VariantSettings",
+    "WorkSettings",
+    "count_cores",
+    "find_config",
+    "load_settings",
+    "parse_settings",
+]

@@ -1,0 +1,165 @@
+"""The tables of dataset.toml as frozen models: every key, its default and what is allowed. No file is read here.
+
+[captions] is in captions.py, [[sources]] in sources.py.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from dataset_assets.settings.base import Model, show
+from dataset_assets.settings.captions import CaptionSettings
+from dataset_assets.settings.sources import FilePath, FolderSettings, SourceSettings
+
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+
+
+def _corners(corners: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(corners)) != len(corners):
+        raise ValueError("each corner once")
+    return corners
+
+
+def _time_of_day(text: str) -> str:
+    if text and not _TIME_OF_DAY.fullmatch(text):
+        raise ValueError('a time of day such as "03:00", or "" for never')
+    return text
+
+
+Corner = Annotated[int, Field(ge=0, le=3)]
+
+
+class DatasetSettings(Model):
+    """What the dataset is called, and where everything made from it goes."""
+
+    name: Annotated[str, Field(min_length=1, max_length=96)] = "my-dataset"
+    root: FilePath = "data"
+    catalog: str = ""
+    license: Annotated[str, Field(min_length=1)] = "other"
+    description: str = ""
+    language: str = "en"
+
+
+Proto = Annotated[str, Field(pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$")]  # width x height at the 1024 base
+
+
+class BucketSettings(Model):
+    """Which sizes the crops are brought to (SPEC 1.2)."""
+
+    base_resolutions: Annotated[
+        tuple[Annotated[int, Field(ge=32, le=8192)], ...], Field(min_length=1, max_length=16)
+    ] = (512,)
+    divisible: Annotated[int, Field(ge=1, le=256)] = 32
+    protos: Annotated[tuple[Proto, ...], Field(max_length=1000)] = ()  # left out: the 40 of SDXL
+    too_small_policy: Literal["drop", "next_bucket"] = "drop"
+
+    @model_validator(mode="after")
+    def _targets_exist(self) -> Self:
+        if len(set(self.base_resolutions)) != len(self.base_resolutions):
+            raise ValueError(f"base_resolutions: {show(self.base_resolutions)} given; allowed: each base once")
+        if len(set(self.protos)) != len(self.protos):
+            raise ValueError(f"protos: {show(self.protos)} given; allowed: each proto once")
+        sides = [int(side) for proto in self.protos for side in proto.split("x")] or [512]
+        narrowest = min(self.base_resolutions) * min(sides) // 1024
+        if narrowest < self.divisible:
+            least = -(-1024 * self.divisible // min(sides))
+            raise ValueError(
+                f"base_resolutions: {show(self.base_resolutions)} given with divisible {self.divisible}, the "
+                f"narrowest bucket would be 0 pixels wide; allowed: a base of {least} or more"
+            )
+        return self
+
+
+class DuplicateSettings(Model):
+    """What becomes of images that are there more than once."""
+
+    exact: Literal["keep", "drop"] = "keep"  # the same content: of these the first by image_id stays
+    near: bool = False  # look for images that look alike, and report them
+    near_distance: Annotated[int, Field(ge=0, le=3)] = 3  # bits of 64 in which their hashes may differ
+
+
+class CropSettings(Model):
+    """Which part of the resized image is kept."""
+
+    strategy: Literal["corner", "center", "random"] = "corner"
+    allowed_corners: Annotated[tuple[Corner, ...], Field(min_length=1, max_length=4), AfterValidator(_corners)] = (2, 3)
+    corner_jitter: Annotated[int, Field(ge=0)] = 0
+
+
+class ImageSettings(Model):
+    """How pixels become the stored JPEG (SPEC 1.3)."""
+
+    mode: Literal["reencode_jpeg", "passthrough_jpeg"] = "reencode_jpeg"
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    subsampling_policy: Literal["adaptive_scale", "444", "420"] = "adaptive_scale"
+    adaptive_scale_threshold: Annotated[float, Field(ge=0, le=1)] = 0.85
+    icc: Literal["srgb", "ignore"] = "srgb"
+    max_pixels: Annotated[int, Field(ge=1, le=1 << 40)] = 178_956_970
+    timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 120
+    crop: CropSettings = CropSettings()
+
+
+class ShardSettings(Model):
+    """How samples are cut into tars, and tars into partitions."""
+
+    shard_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    shards_per_partition: Annotated[int, Field(ge=1, le=100_000)] = 16
+
+
+class WorkSettings(Model):
+    """How much of the machine is used. Nothing here changes a byte of the export."""
+
+    workers: Annotated[int, Field(ge=0, le=1024)] = 0
+
+
+class AutomationSettings(Model):
+    """What happens by itself while Dagster's daemon runs."""
+
+    watch: bool = True
+    interval_seconds: Annotated[int, Field(ge=5, le=86_400)] = 30
+    settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5
+    nightly: Annotated[str, AfterValidator(_time_of_day)] = "03:00"
+
+
+class Settings(Model):
+    """Everything dataset.toml says. Relative paths are resolved against the folder the file is in."""
+
+    dataset: DatasetSettings = DatasetSettings()
+    sources: Annotated[tuple[SourceSettings, ...], Field(min_length=1)] = (FolderSettings(),)
+    buckets: BucketSettings = BucketSettings()
+    duplicates: DuplicateSettings = DuplicateSettings()
+    images: ImageSettings = ImageSettings()
+    shards: ShardSettings = ShardSettings()
+    captions: CaptionSettings = CaptionSettings()
+    work: WorkSettings = WorkSettings()
+    automation: AutomationSettings = AutomationSettings()
+    folder: Annotated[Path, Field(exclude=True)] = Path()
+
+    @model_validator(mode="after")
+    def _sources_differ(self) -> Self:
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError(f"sources: names {show(tuple(names))} given; allowed: each name once")
+        return self
+
+    @property
+    def root(self) -> Path:
+        """The folder every artifact goes under, absolute."""
+        return self.resolve(self.dataset.root)
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes: the setting, or one a core that this process may use."""
+        return self.work.workers or count_cores()
+
+    def resolve(self, path: str) -> Path:
+        """Return `path` from the file as an absolute path."""
+        return (self.folder / Path(path).expanduser()).absolute()
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

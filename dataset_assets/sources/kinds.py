@@ -1,0 +1,34 @@
+"""Which kind of source each table of [[sources]] is."""
+
+from dataset_assets.settings import (
+    ExportSettings,
+    FolderSettings,
+    ParquetSettings,
+    Settings,
+    SourceSettings,
+    TarSettings,
+)
+from dataset_assets.sources.base import Source
+from dataset_assets.sources.columns import ColumnRule
+from dataset_assets.sources.export import ExportSource
+from dataset_assets.sources.folder import FolderSource
+from dataset_assets.sources.parquet import ParquetSource
+from dataset_assets.sources.samples import IdRule
+from dataset_assets.sources.tars import TarSource
+from dataset_assets.storage.layout import Layout
+
+
+def make_source(source: SourceSettings, settings: Settings, layout: Layout) -> Source:
+    """Return the source that a table of the settings describes. It is not looked at yet."""
+    path, listings = settings.resolve(source.path), layout.listings(source.name)
+    match source:
+        case FolderSettings():
+            return FolderSource(path=path, prefix=source.prefix, skip=layout.folders)
+        case TarSettings():
+            rule = IdRule(by=source.id, field=source.id_field if source.id == "json" else "")
+            return TarSource(path=path, listings=listings, prefix=source.prefix, rule=rule, skip=layout.folders)
+        case ExportSettings():
+            return ExportSource(path=path, listings=listings, prefix=source.prefix, skip=layout.folders)
+        case ParquetSettings():
+            columns = ColumnRule(image=source.image, id=source.id, metadata=source.metadata)
+            return ParquetSource(path=path, listings=listings, prefix=source.prefix, rule=columns, skip=layout.folders)

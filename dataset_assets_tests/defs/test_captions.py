@@ -1,0 +1,144 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dataset_assets.defs.graph import build_definitions
+from dataset_assets.defs.partitions import list_partitions
+from dataset_assets.freshness import Stage
+from dataset_assets.settings import Settings
+from dataset_assets_tests.datasets import LANDSCAPE, SQUARE, add_photo, settings_in
+from dataset_assets_tests.fakes import chat_server
+from dataset_assets_tests.fakes.chat_server import ChatServer, Reply, Request, ok
+from dataset_assets_tests.runs import INDEX, checks, failures, instance_in, key_of, materialize
+
+pytestmark = pytest.mark.usefixtures("quick_workers")
+
+CAPTIONS = "captions/caption_a"
+LARGEST_EVENT = 150_000  # bytes: the event log keeps every one
+
+
+def settings_of(folder: Path, server: ChatServer, **keys: Any) -> Settings:
+    variant = {
+        "name": "caption_a",
+        "backend": "openai",
+        "model": "test/model",
+        "base_url": server.url,
+        "api_key_env": "",
+        "user_prompt": "{{image_id}}",
+        "max_retries": 0,
+        **keys,
+    }
+    return settings_in(folder, captions={"variants": [variant]})
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with instance_in(tmp_path / "home") as instance:
+        yield instance
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for seed in range(12):
+        add_photo(tmp_path, f"{seed:02d}.jpg", LANDSCAPE if seed else SQUARE, seed=seed)
+    return tmp_path
+
+
+def run(settings: Settings, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Materialize the captions of all partitions in one run, and what is above them."""
+    materialize(settings, instance, *INDEX)
+    return materialize(settings, instance, Stage.RESIZED_CROPS, CAPTIONS, keys=list_partitions(instance))
+
+
+def metadata_of(instance: dg.DagsterInstance) -> dict[str, dict[str, Any]]:
+    """Return the metadata of the newest event of each partition of the captions."""
+    records = instance.fetch_materializations(key_of(CAPTIONS), limit=100).records
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        event = record.asset_materialization
+        assert event is not None
+        found.setdefault(str(event.partition), {name: value.value for name, value in event.metadata.items()})
+        assert len(json.dumps(str(event))) < LARGEST_EVENT
+    return found
+
+
+def test_each_partition_says_what_was_asked_what_it_cost_and_shows_samples(
+    photos: Path, instance: dg.DagsterInstance
+) -> None:
+    def script(request: Request, _: int) -> Reply:
+        return ok('A photo of | "03" <b>bold</b>') if request.prompt == "03.jpg" else ok("A photo. " * 100)
+
+    with ChatServer(script=script) as server:
+        settings = settings_of(photos, server)
+        assert run(settings, instance).success
+        said = metadata_of(instance)
+        assert len(said) == len(list_partitions(instance)) > 2
+        assert sum(one["asked"] for one in said.values()) == 12
+        assert sum(one["cost"] for one in said.values()) == pytest.approx(12 * chat_server.COST)
+        assert sum(one["prompt_tokens"] for one in said.values()) == 12 * 300
+        assert all(one["captions_per_second"] > 0 and one["left"] == 0 for one in said.values())
+        statuses = [record.data for one in said.values() for record in one["statuses"].records]
+        assert {record["status"] for record in statuses} == {"ok"}
+        lines = [line for one in said.values() for line in one["samples"].splitlines()[2:]]
+        assert len(lines) == 12
+        assert all(line.startswith("| ![](data:image/jpeg;base64,/9j/") for line in lines)
+        (marked,) = [line for line in lines if "03" in line.split("|")[3]]
+        assert "<b>" not in marked
+        assert len(marked.split("|")) == 6
+        assert all("…" in line for line in lines if line is not marked)
+
+        server.requests.clear()
+        assert run(settings, instance).success
+        assert server.requests == []
+
+
+def test_the_checks_warn_and_say_the_rate(photos: Path, instance: dg.DagsterInstance) -> None:
+    def script(request: Request, _: int) -> Reply:
+        number = int(request.prompt.removesuffix(".jpg"))
+        return chat_server.refusal() if number < 2 else chat_server.cut_off() if number == 2 else ok("A photo.")
+
+    with ChatServer(script=script) as server:
+        said = checks(run(settings_of(photos, server, budget_usd=0.0125), instance))
+    found = {name: (check.passed, check.severity, check.metadata) for name, check in said.items()}
+    assert {name: passed for name, (passed, _, _) in found.items()} == {
+        "coverage": False,
+        "refusals": False,
+        "truncations": False,
+        "budget": False,
+    }
+    assert {severity for _, severity, _ in found.values()} == {dg.AssetCheckSeverity.WARN}
+    shares = {name: said[name].metadata["share"].value for name in ("coverage", "refusals", "truncations")}
+    assert shares == {"coverage": 0.25, "refusals": 0.1667, "truncations": 0.0833}
+    assert said["budget"].metadata["cost_usd"].value == pytest.approx(12 * chat_server.COST)
+
+
+def test_a_good_model_passes_them(photos: Path, instance: dg.DagsterInstance) -> None:
+    with ChatServer() as server:
+        said = checks(run(settings_of(photos, server), instance))
+    assert {name for name, check in said.items() if check.passed} == {"coverage", "refusals", "truncations", "budget"}
+
+
+def test_a_stop_fails_the_step_once_with_what_to_do(photos: Path, instance: dg.DagsterInstance) -> None:
+    with ChatServer(script=lambda *_: chat_server.status(402, "no credits left")) as server:
+        result = run(settings_of(photos, server, concurrency=1), instance)
+        assert not result.success
+        assert len(server.requests) == 1
+    (message,) = failures(result).values()
+    assert message is not None
+    assert "no credits left" in message
+    assert "run the same again to go on" in message
+
+
+def test_only_one_run_at_a_time_asks_a_model(photos: Path) -> None:
+    with ChatServer() as server:
+        definitions = build_definitions(settings_of(photos, server))
+    (captions,) = [
+        one
+        for one in definitions.assets or ()
+        if isinstance(one, dg.AssetsDefinition) and CAPTIONS in one.node_def.name.replace("__", "/")
+    ]
+    assert captions.node_def.pools == {"caption_a"}
