@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := data/demo
 
-.PHONY: help install demo test proofs check format bench-noop dev clean
+.PHONY: help install demo test proofs check format bench-noop bench-captions dev clean
 
 help:  ## list what there is to make
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: $(VENV)/installed  ## set up .venv
 
@@ -46,6 +46,9 @@ format: install  ## format the code
 BENCH ?= /tmp/dataset-assets-bench
 bench-noop: install  ## measure builds that have nothing or little to do
 	$(BIN)/python benchmarks/noop.py --folder '$(BENCH)' --report benchmarks/NOOP.md
+
+bench-captions: install  ## measure how fast a model is asked for captions
+	$(BIN)/python benchmarks/captions.py --folder '$(BENCH)' --report benchmarks/CAPTIONS.md
 
 CONFIG ?= dataset.toml
 PORT ?= 3000

@@ -33,7 +33,7 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
     number = 0
     for index in range(_LONGEST):
         if position + index >= len(data):
-            raise Unfinished
+            raise Unfinished("they end before what they begin does")
         byte = data[position + index]
         number |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
@@ -58,7 +58,7 @@ def _struct(data: bytes, position: int, depth: int) -> tuple[Struct, int]:
     number = 0
     while True:
         if position >= len(data):
-            raise Unfinished
+            raise Unfinished("they end before what they begin does")
         step, kind = data[position] >> 4, data[position] & 0x0F
         position += 1
         if kind == _STOP:
@@ -84,7 +84,7 @@ def _value(data: bytes, position: int, kind: int, depth: int) -> tuple[Any, int]
     else:
         raise ValueError(f"a field of type {kind}")
     if position + size > len(data):
-        raise Unfinished
+        raise Unfinished("they end before what they begin does")
     return data[position : position + size], position + size
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_assets.buckets.choose import NO_BUCKET, choose_buckets
-from dataset_assets.buckets.protos import make_buckets
+from dataset_assets.buckets.protos import PROTOS, make_buckets, scale_proto
 from dataset_assets.records import Bucket
 
 BUCKETS = {bucket.id: bucket for bucket in make_buckets([1024], 32)}
@@ -139,3 +139,54 @@ def test_the_smallest_and_the_largest_sizes() -> None:
 
 def test_no_image_has_no_bucket() -> None:
     assert choose([], TABLES[512]) == []
+
+
+def choose_everywhere_slowly(size: Size, tables: Sequence[Sequence[Bucket]], *, next_bucket: bool) -> str:
+    """SPEC 1.2 over several bases, the largest first, and the policy next_bucket, in fractions."""
+    for buckets in tables:
+        if (index := choose_slowly(size, buckets)) != NO_BUCKET:
+            return buckets[index].id
+    for buckets in tables if next_bucket else ():
+        filled = [bucket for bucket in buckets if bucket.target[0] <= size[0] and bucket.target[1] <= size[1]]
+        if filled and (index := choose_slowly(size, filled)) != NO_BUCKET:
+            return filled[index].id
+    return ""
+
+
+@given(
+    st.lists(st.tuples(sides, sides), max_size=30),
+    st.sets(st.sampled_from([64, 256, 512, 768, 1024]), min_size=1, max_size=3),
+    st.booleans(),
+)
+def test_an_image_goes_to_the_largest_base_that_it_fills(sizes: list[Size], bases: set[int], next_bucket: bool) -> None:
+    buckets = make_buckets(bases, 32)
+    tables = [[bucket for bucket in buckets if bucket.base == base] for base in sorted(bases, reverse=True)]
+    widths, heights = np.array(sizes, np.int64).reshape(-1, 2).T
+
+    chosen = choose_buckets(widths, heights, buckets, next_bucket=next_bucket)
+
+    assert ["" if index == NO_BUCKET else buckets[index].id for index in chosen] == [
+        choose_everywhere_slowly(size, tables, next_bucket=next_bucket) for size in sizes
+    ]
+
+
+def test_with_next_bucket_the_nearest_that_is_filled_is_taken() -> None:
+    widths, heights = np.array([(512, 2047), (511, 3000), (700, 700)], np.int64).T
+
+    chosen = choose_buckets(widths, heights, TABLES[1024], next_bucket=True)
+
+    assert [TABLES[1024][index].id if index != NO_BUCKET else "" for index in chosen] == ["p512x1984", "", ""]
+
+
+def test_the_published_two_bases_use_only_first_protos_of_equal_targets() -> None:
+    buckets = make_buckets([512, 256], 32)
+    sizes = np.array([(width, height) for width in range(128, 900, 7) for height in range(128, 900, 7)], np.int64)
+
+    used = {buckets[index] for index in choose_buckets(sizes[:, 0], sizes[:, 1], buckets) if index != NO_BUCKET}
+
+    at_256 = [bucket for bucket in used if bucket.base == 256]
+    assert {bucket.base for bucket in used} == {512, 256}
+    assert len(at_256) == len({bucket.target for bucket in at_256})
+    for bucket in at_256:
+        alike = [one for one in PROTOS if scale_proto(one, 256, 32) == bucket.target]
+        assert bucket.proto == alike[0]

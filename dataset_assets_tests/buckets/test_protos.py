@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_assets.buckets.protos import PROTOS, make_buckets, proto_id, scale_proto
+from dataset_assets.buckets.protos import PROTOS, list_buckets, make_buckets, proto_id, scale_proto
+from dataset_assets.settings import BucketSettings
 
 # bucket_id, target at base 512, aspect to 3 decimals, images: the table of the published card.
 PUBLISHED = """
@@ -91,3 +92,13 @@ def test_of_two_protos_with_one_target_the_first_stays() -> None:
 def test_a_side_of_zero_pixels_is_refused() -> None:
     with pytest.raises(ValueError, match="base 32 with divisible 32 makes p2048x512 64x0"):
         make_buckets([32], 32)
+
+
+def test_a_table_of_ones_own_keeps_its_order_and_names() -> None:
+    own = BucketSettings(base_resolutions=(512,), protos=("1216x832", "1024x1024", "832x1216"))
+    assert [(bucket.id, bucket.target) for bucket in list_buckets(own)] == [
+        ("p1216x832", (608, 416)),
+        ("p1024x1024", (512, 512)),
+        ("p832x1216", (416, 608)),
+    ]
+    assert list_buckets(BucketSettings()) == make_buckets([512], 32)

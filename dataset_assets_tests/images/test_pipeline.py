@@ -1,8 +1,12 @@
 from hashlib import sha256
+from io import BytesIO
 
+import numpy as np
 import pytest
+from PIL import ExifTags, Image, ImageOps
 
 from dataset_assets.errors import DropReason, SampleError
+from dataset_assets.images.geometry import cover_size
 from dataset_assets.images.pipeline import make_crop
 from dataset_assets.images.review import measure_spread
 from dataset_assets.records import CropTask
@@ -68,3 +72,51 @@ def test_extreme_shapes(target: tuple[int, int]) -> None:
     crop = make_crop(jpeg(20_000, 1), task(target), ImageSettings())
 
     assert (crop.w, crop.h, crop.scale) == (*target, 1.0)
+
+
+PASSED = ImageSettings(mode="passthrough_jpeg")
+
+
+def test_a_jpeg_is_passed_through_as_it_is_with_the_crop_that_is_planned() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    data = jpeg(300, 400, exif=exif.tobytes()) + b"what a camera left behind the end"
+
+    crop, cropped = (make_crop(data, task((128, 96)), settings) for settings in (PASSED, ImageSettings()))
+
+    assert crop.jpeg == data
+    assert (crop.w, crop.h, crop.src_w, crop.src_h) == (300, 400, 400, 300)
+    assert (crop.quality, crop.subsampling) == (0, "source")
+    planned = ("scale", "x", "y", "corner", "src_w", "src_h", "source_sha256")
+    assert [getattr(crop, name) for name in planned] == [getattr(cropped, name) for name in planned]
+
+
+def test_a_loader_that_does_what_the_card_says_gets_the_planned_crop() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    data = jpeg(300, 400, exif=exif.tobytes())
+    crop = make_crop(data, task((128, 96)), PASSED)
+
+    with Image.open(BytesIO(crop.jpeg)) as opened:
+        upright = ImageOps.exif_transpose(opened)
+    size = cover_size(upright.size, (128, 96))
+    loaded = upright.resize(size, Image.Resampling.BICUBIC).crop((crop.x, crop.y, crop.x + 128, crop.y + 96))
+
+    assert loaded.size == (128, 96)
+    stored = np.asarray(Image.open(BytesIO(make_crop(data, task((128, 96)), ImageSettings()).jpeg)), np.int64)
+    assert np.abs(np.asarray(loaded, np.int64) - stored).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "TIFF"])
+def test_what_is_no_jpeg_is_not_passed_through(name: str) -> None:
+    with pytest.raises(SampleError, match=name) as caught:
+        make_crop(encoded(photo(400, 300), name), task((128, 128)), PASSED)
+
+    assert caught.value.reason == DropReason.NOT_JPEG
+
+
+def test_a_broken_jpeg_is_not_passed_through() -> None:
+    with pytest.raises(SampleError) as caught:
+        make_crop(jpeg(400, 300)[:-500], task((128, 128)), PASSED)
+
+    assert caught.value.reason == DropReason.DECODE_ERROR

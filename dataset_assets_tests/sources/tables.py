@@ -33,7 +33,9 @@ def images(values: Sequence[Value], shape: str = "struct") -> pa.Array:
         case "dictionary":
             return pa.array(values, pa.binary()).dictionary_encode()
         case _:
-            return pa.array(values, {"binary": pa.binary(), "large": pa.large_binary(), "view": pa.binary_view()}[shape])
+            return pa.array(
+                values, {"binary": pa.binary(), "large": pa.large_binary(), "view": pa.binary_view()}[shape]
+            )
 
 
 SHAPES = ("struct", "bytes only", "no path", "binary", "large", "view", "dictionary")

@@ -25,8 +25,8 @@ def store(path: Path, codec: str, data: bytes = NOISE) -> tuple[int, int]:
 
 
 def locate(content: Content, codec: str, start: int, size: int) -> Place:
-    (numbers,) = content.locate(np.array([start]), np.array([size])).tolist()
-    return Place(*numbers, codec)
+    ((offset, stored, expanded, skip, length),) = content.locate(np.array([start]), np.array([size])).tolist()
+    return Place(offset, stored, expanded, skip, length, codec)
 
 
 @pytest.mark.parametrize("codec", CODECS)
