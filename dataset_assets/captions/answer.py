@@ -6,19 +6,22 @@ here (`halt`); caller.py acts on it.
 
 import json
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dataset_assets.captions.phrases import classify
 from dataset_assets.captions.request import Question
 from dataset_assets.catalog.captions import CaptionStatus
 from dataset_assets.settings import ChatSettings
+from dataset_assets.sources.base import LARGEST_SIDECAR
 
 Halt = Literal["", "unauthorized", "payment", "model"]
 
+_READ = 1 << 20  # bytes of a body that is no JSON
 _DETAIL = 500  # characters of a detail
 _WORD = 100  # characters of a provider or finish reason
-_LARGEST_COUNT = 2**53  # tokens: what no server means
+_LARGEST_COUNT = 1e9  # tokens, and USD: what no server means
 _SHORTEST_KEY = 8  # characters: what is shorter is a stand-in ("x", "EMPTY") and a word of captions
 
 _HALTS: dict[int, Halt] = {401: "unauthorized", 402: "payment", 404: "model"}
@@ -29,7 +32,9 @@ _CODES = {  # what servers call what has an HTTP status of its own, which they d
     "billing_not_active": 402,
     "model_not_found": 404,
 }
+_BUSY = (408, 409, 429)  # HTTP's codes that are no fault of the request
 _MODERATED = ("content_filter", "content_policy_violation", "moderation_blocked")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")  # no tab, no line break
 _CUT_OFF = (CaptionStatus.REFUSED, CaptionStatus.UNAVAILABLE)  # what a text is even when its end is missing
 
 
@@ -50,6 +55,7 @@ class Answer:
     priced: bool = False  # whether the cost is known: said by the server, or worked out from the variant's prices
     latency: float = 0  # seconds the server took for the attempt that it answered; 0 where there was none
     halt: Halt = ""  # why the next question would fare no better
+    unanswered: bool = False  # nobody answered, whatever the image: a server that is down, or too busy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,7 @@ class _Verdict:
     detail: str = ""
     finish_reason: str = ""
     halt: Halt = ""
+    unanswered: bool = False
 
 
 def read_answer(variant: ChatSettings, question: Question, body: bytes, *, key: str, latency: float) -> Answer:
@@ -72,7 +79,7 @@ def read_answer(variant: ChatSettings, question: Question, body: bytes, *, key: 
     try:
         said = _clean(json.loads(body), key)
     except (ValueError, RecursionError):
-        beginning = _line(_clean(body[:2000].decode("utf-8", "replace"), key), 200)
+        beginning = _line(_clean(body[:_READ].decode("utf-8", "replace"), key)[:2000], 200)
         fault = f"the answer is not JSON: {beginning}" if beginning else "the answer is empty"
         return _answer(question, _fault(fault), latency)
     verdict = _judge(variant, said)
@@ -93,6 +100,7 @@ def read_answer(variant: ChatSettings, question: Question, body: bytes, *, key: 
         priced=cost is not None,
         latency=latency,
         halt=verdict.halt,
+        unanswered=verdict.unanswered,
     )
 
 
@@ -102,16 +110,19 @@ def read_failure(variant: ChatSettings, question: Question, error: Exception, *,
 
     match error:
         case APIStatusError():
-            verdict = _complain(_clean(error.body, key), status=error.status_code)
+            try:
+                verdict = _complain(_clean(error.body, key), status=error.status_code)
+            except RecursionError:
+                verdict = _complain({"message": "the error is nested too deeply"}, status=error.status_code)
             return _answer(question, verdict, error.response.elapsed.total_seconds())
         case APITimeoutError():
-            fault = f"no answer within {variant.timeout_seconds:g} seconds"
+            fault = f"no answer within timeout_seconds = {variant.timeout_seconds:g}"
         case APIConnectionError():
             cause = error.__cause__ or error
             fault = f"the connection to {variant.url} failed: {str(cause) or type(cause).__name__}"
         case _:
             fault = f"{type(error).__name__}: {error}"
-    return _answer(question, _fault(_clean(fault, key)))
+    return _answer(question, replace(_fault(_clean(fault, key)), unanswered=True))
 
 
 def refuse(question: Question, detail: str) -> Answer:
@@ -128,6 +139,7 @@ def _answer(question: Question, verdict: _Verdict, latency: float = 0) -> Answer
         detail=verdict.detail,
         latency=latency,
         halt=verdict.halt,
+        unanswered=verdict.unanswered,
     )
 
 
@@ -153,7 +165,10 @@ def _judge(variant: ChatSettings, said: Any) -> _Verdict:
     content = message.get("content")
     if content is not None and not isinstance(content, str):
         return _fault(f"the message's content is {_kind(content)}, not text")
-    return _judge_text(variant, choice, (content or "").strip(), _line(message.get("refusal"), _DETAIL))
+    text = (content or "").strip()
+    if len(text.encode()) > LARGEST_SIDECAR:
+        return _fault(f"the text has more than {LARGEST_SIDECAR:,} bytes, which no caption has")
+    return _judge_text(variant, choice, text, _line(message.get("refusal"), _DETAIL))
 
 
 def _judge_text(variant: ChatSettings, choice: dict[str, Any], text: str, refusal: str) -> _Verdict:
@@ -199,7 +214,8 @@ def _complain(error: Any, *, status: int = 0) -> _Verdict:
         return _Verdict(status=CaptionStatus.FILTERED, detail=_line(detail, _DETAIL))
     # A 404 within a 200 is some provider's; the model itself was found.
     halt = "" if code == 404 and not status else _HALTS.get(code, "")
-    return _Verdict(status=CaptionStatus.ERROR, detail=_line(detail, _DETAIL), halt=halt)
+    unanswered = code in _BUSY or code >= 500
+    return _Verdict(status=CaptionStatus.ERROR, detail=_line(detail, _DETAIL), halt=halt, unanswered=unanswered)
 
 
 def _read_usage(variant: ChatSettings, usage: dict[str, Any]) -> tuple[int, int, float | None]:
@@ -218,7 +234,7 @@ def _read_usage(variant: ChatSettings, usage: dict[str, Any]) -> tuple[int, int,
 def _count(value: Any) -> int:
     """Return a number of tokens, 0 for what is none."""
     amount = _amount(value)
-    return int(amount) if amount is not None and amount < _LARGEST_COUNT else 0
+    return int(amount) if amount is not None else 0
 
 
 def _amount(value: Any) -> float | None:
@@ -228,7 +244,7 @@ def _amount(value: Any) -> float | None:
         amount = float(value)
     except OverflowError:
         return None
-    return amount if math.isfinite(amount) and amount >= 0 else None
+    return amount if math.isfinite(amount) and 0 <= amount < _LARGEST_COUNT else None
 
 
 def _number(code: Any) -> int:
@@ -256,10 +272,10 @@ def _line(value: Any, most: int) -> str:
 
 
 def _clean(value: Any, key: str) -> Any:
-    """Return a decoded body without what no text has (NUL, half of a surrogate pair) and without the key."""
+    """Return a decoded body without the key, and without what no text has: control characters, half surrogates."""
     match value:
         case str():
-            text = value.replace("\0", "").encode("utf-8", "ignore").decode()
+            text = _CONTROLS.sub("", value).encode("utf-8", "ignore").decode()
             return text.replace(key, "***") if len(key) >= _SHORTEST_KEY else text
         case list():
             return [_clean(one, key) for one in value]

@@ -26,6 +26,7 @@ from dataset_assets.catalog.captions import (
     copy_captions,
     forgive_attempts,
     load_spending,
+    mean_cost,
     record_answers,
     sum_usage,
 )
@@ -36,10 +37,10 @@ from dataset_assets.images.store import open_rows
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import ChatSettings
 from dataset_assets.shards.partition import Partition
+from dataset_assets.storage.lock import waiting
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
 
-@holding_lock("partitions")
 def ask_captions(
     dataset: Dataset,
     variant: ChatSettings,
@@ -51,9 +52,18 @@ def ask_captions(
     """Return what became of a variant's captions of each partition, after asking for those that are owed.
 
     An image is asked about again while its last answer has attempts left, in this run. Without a key nothing is asked:
-    `left` in the reports says what is owed. Raises CaptionsStopped when the model cannot be asked any further; what
-    was answered is kept.
+    `left` in the reports says what is owed. Another run that asks the same model on this machine is waited for: what
+    one run asks a minute is what is asked a minute. Raises CaptionsStopped when the model cannot be asked any further;
+    what was answered is kept.
     """
+    with waiting(dataset.layout.locks / f"{variant.name}.asking"):
+        return _ask_captions(dataset, variant, partitions, force=force, progress=progress)
+
+
+@holding_lock("partitions")
+def _ask_captions(
+    dataset: Dataset, variant: ChatSettings, partitions: Iterable[str], *, force: bool, progress: Progress | None
+) -> dict[str, Outcome]:
     begun = {key: begin(dataset, caption_stage(variant.name), key, force=force) for key in partitions}
     stale = [key for key, work in begun.items() if isinstance(work, Work)]
     if not stale:
@@ -61,6 +71,8 @@ def ask_captions(
     with dataset.catalog.writing() as connection:
         registered = register_variants(connection, dataset.settings.captions)
     asking = _Asking(dataset, variant, registered[variant.name], {name: one.id for name, one in registered.items()})
+    for key in stale:
+        asking.copy(key)
     stop = None if variant.key_missing else asking.run(stale, progress or Silence())
     outcomes = {
         key: work if isinstance(work, Outcome) else asking.finish(work, stopped=stop is not None)
@@ -70,9 +82,8 @@ def ask_captions(
         left = sum(outcome.report.get("left", 0) for outcome in outcomes.values())
         kept = asking.tally.answers - asking.tally.errors
         raise CaptionsStopped(
-            f"{variant.name}: {stop.detail}. {kept:,} answers of this run are kept, {left:,} images of its partitions are "
-            f"left: run the same again to go on, or set ask = false for {variant.name} to go on "
-            "without them"
+            f"{variant.name}: {stop.detail}. {kept:,} answers of this run are kept, {left:,} images of its partitions "
+            f"are left: run the same again to go on, or set ask = false for {variant.name} to go on without them"
         )
     return outcomes
 
@@ -106,7 +117,8 @@ class _Asking:
         self._variant = variant
         self._source = source
         self._registered = registered
-        self._failed: list[int] = []  # rows of the images that had no answer, since the last that had one
+        self._failed: list[int] = []  # rows of the images that nobody answered about, since somebody did
+        self._last = ""  # why, of the last of them
         self._price = 0.0  # USD, of a caption in earlier runs
         self._keys: dict[int, str] = {}  # image's row → partition, of those in flight
 
@@ -114,14 +126,16 @@ class _Asking:
         """Ask about everything that the partitions owe; return why it stopped before the end."""
         with self._dataset.catalog.reading() as connection:
             spent = load_spending(connection).get(self._variant.name)
+            self._price = mean_cost(connection, self._source)
         self.tally.spent = spent.cost if spent else 0
-        self._price = spent.cost / spent.requests if spent and spent.requests else 0
-        for key in keys:
-            self._copy(key)
         while total := sum(len(self._owed(load_view(self._dataset, key))) for key in keys):
             progress.start(caption_stage(self._variant.name), total, "captions")
             stop = self._pass(keys, total, progress)
             progress.finish()
+            if (
+                stop is None and len(self._failed) == self.tally.answers
+            ):  # fewer than stop_after_errors, but all there were
+                stop = Stop(reason="errors", detail=f"{self._variant.url} answered nothing; the last: {self._last}")
             if stop is not None:
                 if stop.reason == "errors":  # a server that is down is not the images' fault
                     with self._dataset.catalog.writing() as connection:
@@ -129,10 +143,10 @@ class _Asking:
                 return stop
         return None
 
-    def _copy(self, key: str) -> None:
-        """Take the captions of images with the same content, which need not be asked for."""
+    def copy(self, key: str) -> None:
+        """Take the captions of images with the same content, also where nobody is asked."""
         view = load_view(self._dataset, key)
-        owed = view.list_samples(view.samples["slot"].isin(self._owed(view)))
+        owed = view.list_samples(view.samples["slot"].isin(self._owed(view, ask=True)))
         inputs = {sample["id"]: self._name_input(self._variant, sample) for sample in owed if sample["source_sha256"]}
         with self._dataset.catalog.writing() as connection:
             self.tally.copied[key] = copy_captions(connection, self._source, inputs)
@@ -159,16 +173,25 @@ class _Asking:
         with self._dataset.catalog.writing() as connection:
             spent = record_answers(connection, self._source, rows)
         for answer in answers:
-            self._failed = [*self._failed, answer.id] if answer.status is CaptionStatus.ERROR else []
+            if answer.unanswered:
+                self._failed.append(answer.id)
+                self._last = answer.detail
+            else:
+                self._failed.clear()
         self.tally.answers += len(answers)
         self.tally.errors += sum(answer.status is CaptionStatus.ERROR for answer in answers)
         self.tally.cost += sum(answer.cost for answer in answers)
         self.tally.by_key.update(self._keys.pop(answer.id, "") for answer in answers)
         return spent
 
-    def _owed(self, view: View) -> list[int]:
-        owed = find_owed(self._dataset.settings.captions, view, self._registered, self._name_input)
-        return owed.get(self._variant.name, [])
+    def _owed(self, view: View, *, ask: bool | None = None) -> list[int]:
+        """Return the slots that the model owes; `ask` takes the place of its setting."""
+        captions = self._dataset.settings.captions
+        if ask is not None:
+            asked = self._variant.model_copy(update={"ask": ask})
+            others = tuple(asked if one == self._variant else one for one in captions.variants)
+            captions = captions.model_copy(update={"variants": others})
+        return find_owed(captions, view, self._registered, self._name_input).get(self._variant.name, [])
 
     def _name_input(self, variant: ChatSettings, sample: Mapping[str, Any]) -> str:
         return name_input(variant, sample, write_prompt(self._dataset, variant, sample))
@@ -196,7 +219,7 @@ class _Asking:
         """Record a partition's captions as made; where images are left, that they are."""
         key = work.partition
         view = load_view(self._dataset, key)
-        left = len(self._owed(view)) if stopped or self._variant.key_missing else 0
+        owed = self._owed(view) if stopped or self._variant.key_missing else []
         slots = Partition.parse(key).slots(self._dataset.settings.shards.shard_size)
         with self._dataset.catalog.reading() as connection:
             usage = sum_usage(connection, self._source, Partition.parse(key).bucket_id, slots)
@@ -207,10 +230,11 @@ class _Asking:
                 "images": int((view.samples["reason"] == "").sum()),
                 "asked": self.tally.by_key[key],
                 "copied": self.tally.copied[key],
-                "left": left,
+                "left": len(owed),
                 **usage,
                 "captions_per_second": self.tally.rate,
             },
+            owed=owed,
         )
 
 

@@ -162,7 +162,7 @@ class _Asking:
 
     @property
     def _blind(self) -> bool:
-        return bool(self._variant.budget_usd) and not self._mean
+        return bool(self._variant.budget_usd) and not self._priced and not self._price
 
     @property
     def _mean(self) -> float:

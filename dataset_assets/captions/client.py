@@ -19,12 +19,20 @@ class _NotSentError(openai.OpenAIError):
     """A request was to be sent after `stop`. Of its own kind, because the SDK lets that through without a retry."""
 
 
+class _TimedOutError(openai.APITimeoutError):
+    """An attempt took too long. Of a kind that the SDK does not try again: it may have been charged for."""
+
+
 class _Line(openai.DefaultAsyncHttpxClient):
     """The SDK's HTTP client, in which each attempt waits for its turn and is over when its time is."""
 
     def __init__(self, variant: ChatSettings) -> None:
         most = variant.concurrency
-        super().__init__(limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most))
+        super().__init__(
+            limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
+            follow_redirects=False,  # pictures and prompts go to nobody else
+            headers={"Accept-Encoding": "identity"},  # a few bytes must not become gigabytes
+        )
         self.stopped = asyncio.Event()
         self._seconds = variant.timeout_seconds
         self._interval = 60 / variant.requests_per_minute if variant.requests_per_minute else 0  # seconds
@@ -38,8 +46,8 @@ class _Line(openai.DefaultAsyncHttpxClient):
             # The SDK's own limit is for each read, and a server that sends a space now and then meets it for ever.
             async with asyncio.timeout(self._seconds):
                 return await super().send(request, **options)
-        except TimeoutError as error:
-            raise httpx2.ReadTimeout("", request=request) from error
+        except (TimeoutError, httpx2.ReadTimeout, httpx2.WriteTimeout) as error:
+            raise _TimedOutError(request=request) from error
 
     async def _wait_for_turn(self) -> None:
         """Return when it is this attempt's turn, at the latest after `stop`: turns are evenly spaced."""

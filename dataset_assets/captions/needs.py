@@ -15,9 +15,9 @@ def find_owed(
 ) -> dict[str, list[int]]:
     """Return the slots of a partition that each model still has to be asked about, by variant, in slot order.
 
-    `registered` maps a variant to its caption source. With `only_needed` a variant is asked about an image only when no
-    selector before it decides it, and no model before it is still to be asked: one that has no key today is waited for,
-    not replaced by one that may cost ten times as much.
+    `registered` maps a variant to its caption source. With `only_needed` a variant is asked about an image only when
+    the waterfall would come to what it says, and no model before it is still to be asked: one that has no key today is
+    waited for, not replaced by one that may cost ten times as much. A model that no selector takes is asked about all.
     """
     rows: dict[int, dict[int, Any]] = {}
     said: Any
@@ -29,12 +29,12 @@ def find_owed(
     for variant in captions.in_turn:
         if not isinstance(variant, ChatSettings) or not variant.ask:
             continue
+        source = registered[variant.name]
         spared: set[int] = set()
-        rank = captions.rank_of(variant)
-        if rank is not None and (before := captions.before(variant)):
-            spared.update(*(owed.get(other.name, ()) for other in before))
-            spared |= _decided(view, rank)
-        own = rows.get(registered[variant.name], {})
+        if variant.only_needed and source in view.ranks:
+            spared.update(*(owed.get(other.name, ()) for other in captions.before(variant)))
+            spared |= _decided(view, view.ranks[source])
+        own = rows.get(source, {})
         owed[variant.name] = [
             slot
             for slot, sample in samples.items()
@@ -43,10 +43,10 @@ def find_owed(
     return owed
 
 
-def _decided(view: View, rank: int) -> set[int]:
-    """Return the slots that a selector before this rank gives a caption to, or leaves out."""
-    selector = view.captions["caption_source"].map({number: index for number, (index, _) in view.ranks.items()})
-    decides = (view.captions["usable"] | (view.captions["drop"] != "")) & (selector < rank)
+def _decided(view: View, rank: tuple[int, int]) -> set[int]:
+    """Return the slots for which the waterfall never comes to this rank: another source decides before it."""
+    first = [number for number, other in view.ranks.items() if other < rank]
+    decides = (view.captions["usable"] | (view.captions["drop"] != "")) & view.captions["caption_source"].isin(first)
     return set(view.captions.loc[decides, "slot"])
 
 

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from dataset_assets.dataset import Dataset
+from dataset_assets.errors import SourceError
 from dataset_assets.settings import ChatSettings
 from dataset_assets.settings.captions import PLACEHOLDER
 from dataset_assets.sources.base import LARGEST_SIDECAR, split_sidecars
@@ -14,7 +15,10 @@ _META = "meta."
 
 
 def write_prompt(dataset: Dataset, variant: ChatSettings, sample: Mapping[str, Any]) -> str:
-    """Return the user prompt for a sample: a row of view.py's samples. What is not known of it is left out."""
+    """Return the user prompt for a sample: a row of view.py's samples. What is not known of it is left out.
+
+    Raises SourceError where its metadata is there and cannot be read.
+    """
     if not variant.prompt_fields:
         return variant.user_prompt
     metadata = _read_metadata(dataset, sample) if variant.uses_metadata else {}
@@ -44,7 +48,12 @@ def _read_metadata(dataset: Dataset, sample: Mapping[str, Any]) -> Mapping[str, 
         try:
             data = dataset.sources[sample["source"]].read_sidecar(sample["uri"], extension, version)
             read = json.loads(data.decode("utf-8-sig")) if data and len(data) <= LARGEST_SIDECAR else {}
-        except (OSError, ValueError, RecursionError):
+        except OSError as error:  # without it the prompt would be another one, and be paid for again when it is back
+            raise SourceError(
+                f"{sample['image_id']}: its metadata cannot be read: {error.strerror or error}; make it readable, or "
+                "build again"
+            ) from None
+        except (ValueError, RecursionError):
             return {}
         return read if isinstance(read, dict) else {}
     return {}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -85,7 +86,7 @@ def parse_row(
         image_id=given["image_id"],
         source=given.get("source", ""),
         identity=SourceIdentity(**(defaults | own)),
-        source_created_at=int(given.get("source_created_at", 0)),
+        source_created_at=min(int(given.get("source_created_at", 0)), int(time.time())),  # not newer than what comes
         said=said | {"status": status.value, "text": text},
     )
 

@@ -48,9 +48,10 @@ def live_sources(connection: Connection, captions: CaptionSettings) -> tuple[Cap
 def list_warnings(captions: CaptionSettings) -> list[str]:
     """Return what a person should know before models are asked, a line each."""
     unused = [
-        f"{variant.name} is in no selector of captions.priority: it is asked about every image, and nothing is used"
+        f"{variant.name}: no selector of captions.priority takes what {variant.model} by {variant.backend} says: it is "
+        "asked about every image, and nothing of it is used"
         for variant in captions.chats
-        if variant.ask and not any(selector.variant == variant.name for selector in captions.priority)
+        if variant.ask and captions.rank_of(variant) is None
     ]
     return [*(explain_left_out(variant) for variant in captions.chats if variant.key_missing), *unused]
 
@@ -70,13 +71,14 @@ def identify_chat(variant: ChatSettings) -> SourceIdentity:
     Where the model is served is no part of it, and how long it may talk neither: nobody pays a second time for a server
     that moved, or for the sake of the few captions that were cut off.
     """
+    extra = json.loads(variant.extra_body)
     image = {"detail": variant.image_detail, "max_side": variant.image_max_side}
     if variant.image_max_side:
         image["quality"] = variant.image_quality
     parameters = {
         "image": image,
         "temperature": variant.temperature,
-        "extra_body": json.loads(variant.extra_body),
+        "extra_body": {name: value for name, value in extra.items() if name != "max_completion_tokens"},
     }
     return SourceIdentity(
         variant=variant.name,

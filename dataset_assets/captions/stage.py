@@ -1,7 +1,7 @@
 """What the caption stages of all backends have in common: what they leave in the catalog is what they made."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from dataset_assets.captions.sources import live_sources
@@ -31,11 +31,12 @@ def finish_captions(
     report: Mapping[str, Any],
     *,
     retry: Callable[[Mapping[str, Any]], bool] = lambda _: False,
+    owed: Sequence[int] = (),
 ) -> Outcome:
     """Record a variant's captions of a partition as made.
 
     `source` is where its new ones come from: their statuses are counted, and how many are to be tried again; None:
-    those of all sources.
+    those of all sources. `owed` are the slots that are still to be asked about: who waits for them has to know.
     """
     dataset, variant = work.dataset, work.stage.removeprefix(caption_stage(""))
     with dataset.catalog.reading() as connection:
@@ -53,7 +54,7 @@ def finish_captions(
     ]
     newest_last = [one.id for one in sorted(sources.values(), key=lambda one: (one.since, one.id))]
     return work.finish(
-        output=fingerprint(newest_last, made),
+        output=fingerprint(newest_last, made, list(owed)),
         report={
             **report,
             "statuses": dict(Counter(row["status"] for row in own)),

@@ -239,6 +239,13 @@ def _spend(connection: Connection, variant: str, rows: Sequence[Mapping[str, Any
     return float(connection.execute(select(spending.c.cost).filter_by(variant=variant)).scalar_one())
 
 
+def mean_cost(connection: Connection, source: CaptionSource) -> float:
+    """Return what asking for one caption of a source has cost on average, USD; 0 where that is not known."""
+    total = select(func.sum(captions.c.cost), func.sum(captions.c.attempts)).filter_by(caption_source=source.id)
+    cost, attempts = connection.execute(total.where(captions.c.cost > 0)).one()
+    return float(cost / attempts) if attempts else 0.0
+
+
 def load_spending(connection: Connection) -> dict[str, Spending]:
     """Return what each variant has cost so far; one that never cost anything has no entry."""
     rows = connection.execute(select(spending)).mappings()

@@ -12,7 +12,7 @@ from dataset_assets.catalog.schema import metadata, schema_version
 
 
 def _add_model_captions(connection: Connection) -> None:
-    """Version 2: what a model's answer cost and who gave it, the prompts, and the account of each variant."""
+    """What a model's answer cost and who gave it, the prompts, and the account of each variant."""
     additions = {
         "caption_sources": (
             "activated_at FLOAT NOT NULL DEFAULT 0",
@@ -42,7 +42,20 @@ def _add_model_captions(connection: Connection) -> None:
     )
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_add_model_captions,)  # the first makes version 2 of version 1
+def _add_near_duplicates(connection: Connection) -> None:
+    """Which images look alike."""
+    connection.exec_driver_sql(
+        "CREATE TABLE near_duplicates (image BIGINT NOT NULL PRIMARY KEY REFERENCES images (id), "
+        "group_id INTEGER NOT NULL, look VARCHAR(16) NOT NULL)"
+    )
+
+
+def _make_version_2(connection: Connection) -> None:
+    _add_model_captions(connection)
+    _add_near_duplicates(connection)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_make_version_2,)  # of version 1
 
 
 def newest_version() -> int:

@@ -123,6 +123,15 @@ spending = Table(
     Column("cost", Float, nullable=False),  # USD
 )
 
+# The images that look like others, as of the last time they were looked for. A report: nothing is made from it.
+near_duplicates = Table(
+    "near_duplicates",
+    metadata,
+    Column("image", _ID, ForeignKey("images.id"), primary_key=True, autoincrement=False),
+    Column("group_id", Integer, nullable=False),  # 1 is the largest group
+    Column("look", String(16), nullable=False),  # images/looks.py
+)
+
 stage_state = Table(
     "stage_state",
     metadata,

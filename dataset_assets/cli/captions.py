@@ -39,7 +39,7 @@ def estimate(config: Path | None, as_json: bool) -> None:
     with open_dataset(load_settings(config)) as dataset, show_progress(Console(stderr=True)) as progress:
         estimates = estimate_captions(dataset, progress=progress)
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in estimates], ensure_ascii=False, indent=2))
+        click.echo(json.dumps([asdict(one) for one in estimates], indent=2))
     else:
         print_estimates(Console(), estimates)
 
@@ -59,7 +59,7 @@ def status(config: Path | None, as_json: bool) -> None:
     with open_dataset(load_settings(config)) as dataset:
         account = describe_captions(dataset)
     if as_json:
-        click.echo(json.dumps(asdict(account), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(asdict(account), indent=2))
     else:
         print_account(Console(), account)
 
@@ -83,7 +83,7 @@ def show(image: str, config: Path | None, as_json: bool) -> None:
     with open_dataset(load_settings(config)) as dataset:
         explanation = explain_image(dataset, image)
     if as_json:
-        click.echo(json.dumps(asdict(explanation), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(asdict(explanation), indent=2))
     else:
         print_explanation(Console(), explanation)
 
@@ -135,7 +135,7 @@ def import_file(
     with open_dataset(load_settings(config)) as dataset, show_progress(Console(stderr=True)) as progress:
         report = import_captions(dataset, file, variant=variant, model=model, dry_run=dry_run, progress=progress)
     if as_json:
-        click.echo(json.dumps(asdict(report), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(asdict(report), indent=2))
         return
     print_import(Console(), report, dry_run=dry_run)
     if report.partitions and not dry_run:
@@ -165,7 +165,7 @@ def retry(variant: str, config: Path | None, as_json: bool, statuses: tuple[str,
     with open_dataset(load_settings(config)) as dataset:
         count = retry_captions(dataset, variant, [CaptionStatus(one) for one in statuses])
     if as_json:
-        click.echo(json.dumps({"variant": variant, "statuses": statuses, "images": count}, ensure_ascii=False))
+        click.echo(json.dumps({"variant": variant, "statuses": statuses, "images": count}))
         return
     click.echo(f"images that {variant} is asked about again: {count:,}")
     if count:

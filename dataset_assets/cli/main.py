@@ -94,9 +94,12 @@ def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool,
             f"warning: {name}: {left:,} images were not asked about, for want of its key", fg="yellow", err=True
         )
     if as_json:
-        click.echo(json.dumps(asdict(summary) | {"contact_sheet": str(layout.contact_sheet)}, ensure_ascii=False))
+        click.echo(json.dumps(asdict(summary) | {"contact_sheet": str(layout.contact_sheet)}))
         return
     print_summary(Console(), summary)
+    if near := summary.near:
+        found = f"{near['images']:,} images in {near['groups']:,} groups"
+        click.echo(f"near duplicates: {found}, see {layout.near_duplicates}")
     click.echo(f"export         {layout.export}\ncontact sheet  {layout.contact_sheet}")
 
 
@@ -116,7 +119,7 @@ def status(config: Path | None, as_json: bool) -> None:
         verdicts = judge_all(dataset)
     if as_json:
         rows = [{"stage": stage, "partition": key, **asdict(verdict)} for (stage, key), verdict in verdicts.items()]
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(rows, indent=2))
     else:
         print_status(Console(), verdicts)
 
@@ -166,7 +169,7 @@ def repack(config: Path | None, as_json: bool) -> None:
     with show_progress(Console(stderr=True)) as progress:
         run_build(settings, progress)
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in done], ensure_ascii=False))
+        click.echo(json.dumps([asdict(one) for one in done]))
     else:
         print_repacked(Console(), done)
 
@@ -188,7 +191,7 @@ def verify(export: Path, as_json: bool, workers: int) -> None:
     with show_progress(Console(stderr=True)) as progress:
         report = verify_export(export, workers=workers, progress=progress)
     if as_json:
-        click.echo(json.dumps(report.to_dict(), ensure_ascii=False))
+        click.echo(json.dumps(report.to_dict()))
     else:
         for fault in report.faults:
             click.echo(str(fault))

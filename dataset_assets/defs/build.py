@@ -18,7 +18,7 @@ from dataset_assets.defs.chunks import Chunk, split_stale
 from dataset_assets.defs.graph import build_definitions
 from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.errors import DatasetError, StorageError
-from dataset_assets.freshness import Stage, Verdict, fingerprint
+from dataset_assets.freshness import Stage, Verdict, fingerprint, last_stages
 from dataset_assets.progress import Progress
 from dataset_assets.release.inspect import inspect_export
 from dataset_assets.settings import Settings
@@ -54,7 +54,7 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False,
                 images.pop(key, None)
             progress.expect(Stage.RESIZED_CROPS, sum(images.values()))
             runner.run(chunk.stages, chunk=chunk)
-        last = (Stage.MANIFEST, Stage.DATASET_CARD)
+        last = last_stages(settings)
         if any(not verdict.fresh for (stage, _), verdict in judge_all(dataset).items() if stage in last):
             runner.run(last)
         if faults := inspect_export(dataset):

@@ -40,7 +40,8 @@ def make_captions(settings: Settings, variant: VariantSettings) -> dg.AssetsDefi
         kinds={"python", "sqlite"},
         description=_describe(variant),
         code_version=code_version(settings, stage),
-        # What a model is asked by one run is what all runs ask of it: only one at a time.
+        # For clusters: how many runs ask a model at once. On one machine a lock of the library sees to it, and a pool
+        # has no limit of its own: a killed run would keep its place in it.
         pool=variant.name if isinstance(variant, ChatSettings) else None,
     )
     def captions(

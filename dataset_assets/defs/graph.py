@@ -10,6 +10,7 @@ from dataset_assets.defs.captions import make_caption_selection, make_captions
 from dataset_assets.defs.checks import CHECKS, make_model_checks
 from dataset_assets.defs.images import make_resized_crops
 from dataset_assets.defs.jobs import JOBS
+from dataset_assets.defs.near import make_near_duplicates
 from dataset_assets.defs.release import make_dataset_card, make_manifest
 from dataset_assets.defs.resources import log_progress, make_dataset_resource
 from dataset_assets.defs.sensors import make_nightly, make_sensor
@@ -27,6 +28,7 @@ def build_definitions(settings: Settings, **resources: Any) -> dg.Definitions:
             make_bucket_assignments(settings),
             make_shard_plans(settings),
             make_resized_crops(settings),
+            *([make_near_duplicates(settings)] if settings.duplicates.near else []),
             *(make_captions(settings, variant) for variant in settings.captions.variants),
             make_caption_selection(settings),
             make_shards(settings),

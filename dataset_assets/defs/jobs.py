@@ -4,6 +4,10 @@ import dagster as dg
 
 from dataset_assets.freshness import Stage
 
+# Not by name: near_duplicates is in the graph only where the settings ask for it.
+_BELOW_PLANS = dg.AssetSelection.assets(Stage.SHARD_PLANS).downstream()
+_ABOVE_SHARDS = dg.AssetSelection.assets(Stage.SHARDS).upstream()
+
 INDEX = dg.define_asset_job(
     "index",
     selection=dg.AssetSelection.assets(Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS),
@@ -11,13 +15,12 @@ INDEX = dg.define_asset_job(
 )
 PARTITIONS = dg.define_asset_job(
     "partitions",
-    selection=dg.AssetSelection.assets(Stage.SHARD_PLANS).downstream()
-    - dg.AssetSelection.assets(Stage.MANIFEST, Stage.DATASET_CARD),
+    selection=_BELOW_PLANS & _ABOVE_SHARDS,
     description="Crops, captions, selection and tars of some partitions; what is fresh is left alone.",
 )
 RELEASE = dg.define_asset_job(
     "release",
-    selection=dg.AssetSelection.assets(Stage.MANIFEST, Stage.DATASET_CARD),
-    description="Manifest and dataset card, once every partition is there.",
+    selection=_BELOW_PLANS - _ABOVE_SHARDS,
+    description="Manifest and dataset card, and near duplicates if asked for, once every partition is there.",
 )
 JOBS = (INDEX, PARTITIONS, RELEASE)

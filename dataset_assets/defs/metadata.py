@@ -17,6 +17,7 @@ _COLUMNS = {
     "selected": "selector",
     "summary": "counter",
     "findings": "finding",
+    "largest": "first image",
 }
 
 

@@ -16,7 +16,7 @@ from dataset_assets.defs.chunks import split_stale
 from dataset_assets.defs.jobs import INDEX, JOBS, PARTITIONS, RELEASE
 from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.errors import DatasetError
-from dataset_assets.freshness import FRESH, Stage, fingerprint, fingerprint_settings, list_inputs
+from dataset_assets.freshness import FRESH, Stage, fingerprint, fingerprint_settings, last_stages, list_inputs
 from dataset_assets.settings import Settings
 from dataset_assets.sources.scan import find_changes
 from dataset_assets.status import judge_all
@@ -120,8 +120,10 @@ def _list_requests(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[d
         )
     # Else there is nothing to release, and nothing that a release would take back.
     made = dataset.layout.manifest.exists() or any(stage == Stage.SHARDS for stage, _ in states)
-    if made and not chunks and not verdicts[Stage.DATASET_CARD, ""].fresh:
-        yield _request(RELEASE.name, [list_inputs(settings, states, Stage.MANIFEST), settings.dataset.model_dump()])
+    last = last_stages(settings)
+    if made and not chunks and not all(verdicts[stage, ""].fresh for stage in last):
+        made_from = [list_inputs(settings, states, stage) for stage in last if stage != Stage.DATASET_CARD]
+        yield _request(RELEASE.name, [made_from, settings.dataset.model_dump()])
 
 
 def _request(job: str, reason: Any, **options: Any) -> dg.RunRequest:

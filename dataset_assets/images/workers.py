@@ -25,6 +25,7 @@ from dataset_assets.sources.base import Reader
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
+_PRELOAD = "dataset_assets.images.pipeline"  # and with it torch, Pillow and the codecs
 _QUEUED = 2  # tasks at a worker: the one it works on and the next
 _AHEAD = 8  # tasks a worker, from the oldest without an answer to the newest handed out: what bounds memory
 
@@ -145,9 +146,12 @@ class Workers(Generic[Task, Answer]):
 
     def _start(self) -> _Worker[Task, Answer]:
         """Start a process; Ctrl-C is the parent's, also while the child is still importing."""
-        spawn = get_context("spawn")  # forking would copy locks that the parent's threads hold
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=work, args=(theirs, self._job), name="image-worker", daemon=True)
+        # Forking this process would copy locks that its threads hold. A server that does nothing but fork has none, and
+        # what it has imported is in memory once for all workers.
+        context = get_context("forkserver")
+        context.set_forkserver_preload([_PRELOAD])
+        ours, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs, self._job), name="image-worker", daemon=True)
         resource_tracker.ensure_running()  # starting it unblocks SIGINT
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child inherits it
         try:

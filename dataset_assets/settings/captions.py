@@ -17,6 +17,7 @@ _URLS = {"openrouter": "https://openrouter.ai/api/v1", "openai": "https://api.op
 _KEYS = {"openrouter": "OPENROUTER_API_KEY", "openai": "OPENAI_API_KEY"}
 _KIND = {"sidecar": "sidecar", "imported": "imported", "openrouter": "chat", "openai": "chat"}
 
+_PLAIN = re.compile(r"[!-~]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}")  # in a user prompt: {{image_id}}, {{meta.title}}
 PROMPT_FIELDS = ("image_id", "width", "height", "bucket_id")  # and meta.<key>
@@ -25,7 +26,7 @@ PROMPT_FIELDS = ("image_id", "width", "height", "bucket_id")  # and meta.<key>
 def _url(url: str) -> str:
     try:
         parts = urlsplit(url)
-        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and _PLAIN.fullmatch(url)
     except ValueError:
         named = False
     if not named:
@@ -148,6 +149,12 @@ class ChatSettings(Model):
     prices: PriceSettings = PriceSettings()
     image_tokens: Annotated[int, Field(ge=0, le=1_000_000)] = 258
 
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> Self:
+        if not self.user_prompt.strip() and not self.system_prompt.strip():
+            raise ValueError('user_prompt: "" given, and no system_prompt; allowed: a question, or an instruction')
+        return self
+
     @property
     def url(self) -> str:
         """The address of the API."""
@@ -161,7 +168,7 @@ class ChatSettings(Model):
     @property
     def key_missing(self) -> bool:
         """Whether the model would be asked and cannot be, for want of its key."""
-        return self.ask and bool(self.key_variable) and not os.environ.get(self.key_variable)
+        return self.ask and bool(self.key_variable) and not os.environ.get(self.key_variable, "").strip()
 
     @property
     def prompt_fields(self) -> tuple[str, ...]:

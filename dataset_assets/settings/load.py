@@ -15,7 +15,7 @@ from dataset_assets.settings.models import Settings
 
 CONFIG_VARIABLE = "DATASET_CONFIG"
 DEFAULT_CONFIG = "dataset.toml"
-_SECRETIVE = ("base_url", "api_key_env")  # where people put keys by mistake: what was given is not shown
+_SECRETIVE = frozenset(("base_url", "api_key_env"))  # where people put keys by mistake: what was given is not shown
 _LARGEST_PROMPT = 1 << 20  # bytes
 
 
@@ -80,12 +80,13 @@ def _read_prompts(data: dict[str, Any], folder: Path) -> Iterator[str]:
                 continue
             try:
                 with (folder / Path(file).expanduser()).open("rb") as opened:
-                    text = opened.read(_LARGEST_PROMPT + 1).decode("utf-8-sig")
+                    read = opened.read(_LARGEST_PROMPT + 1)
+                text = read.decode("utf-8-sig")
             except (OSError, RuntimeError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "not UTF-8, or no path"
                 yield f"{where}: {show(file)} given, which cannot be read: {reason}"
                 continue
-            if len(text) > _LARGEST_PROMPT:
+            if len(read) > _LARGEST_PROMPT:
                 yield f"{where}: {show(file)} given; allowed: a file of at most {_LARGEST_PROMPT:,} bytes"
             variant[prompt] = text.strip()
 
@@ -106,8 +107,10 @@ def _line(fault: dict[str, Any]) -> str:
             return f"{where}: is missing"
         case "value_error" if isinstance(given, dict | BaseModel):
             return ".".join((*filter(None, [where]), str(fault["ctx"]["error"])))
-        case "value_error" if parts[-1] in _SECRETIVE:
+        case "value_error" if parts[-1:] and parts[-1] in _SECRETIVE:
             return f"{where}: allowed: {fault['ctx']['error']}"
+        case _ if _SECRETIVE.intersection(parts):
+            return f"{where}: allowed: a text"
         case "free_table":
             return f"{where}: {show(given)} given; allowed: {fault['msg']}"
         case "value_error":

@@ -28,16 +28,25 @@ def read_checksums(dataset: Dataset, files: Iterable[File], count: int, progress
     progress.finish()
 
 
-def fill_checksums(dataset: Dataset, progress: Progress) -> None:
-    """Read the usable images whose content is not known yet; the catalog keeps it until they change."""
+def fill_checksums(dataset: Dataset, progress: Progress) -> int:
+    """Read the usable images whose content is not known yet; the catalog keeps it until they change.
+
+    Returns how many could not be read.
+    """
     with dataset.catalog.reading() as connection:
         images = usable_images(connection).to_pandas()
     unknown = images[images["checksum"] == ""]
+    if unknown.empty:
+        return 0
+    read = 0
     files = zip(unknown["source"], unknown["uri"], unknown["version"], strict=True)
     found = zip(unknown["id"].tolist(), read_checksums(dataset, files, len(unknown), progress), strict=True)
     while batch := list(islice(found, BATCH)):
+        known = [(row, checksum) for row, checksum in batch if checksum]
         with dataset.catalog.writing() as connection:
-            record_checksums(connection, [(row, checksum) for row, checksum in batch if checksum])
+            record_checksums(connection, known)
+        read += len(known)
+    return len(unknown) - read
 
 
 def _hash(source: Source, uri: str, version: str) -> str:

@@ -90,8 +90,8 @@ def keep(folder: Path, key: str, rows: Iterable[list[Row]]) -> None:
     ):
         for some in rows:
             kept = [_write_line(lines, row) for row in some]
-            columns = zip(*kept, strict=True)
-            writer.write_table(pa.table([pa.array(*one) for one in zip(columns, _SCHEMA.types, strict=True)], _SCHEMA))
+            columns = zip(zip(*kept, strict=True), _SCHEMA.types, strict=True)
+            writer.write_table(pa.table([pa.array(*column) for column in columns], schema=_SCHEMA))
 
 
 def forget_others(folder: Path, keys: Iterable[str]) -> None:

@@ -134,7 +134,7 @@ class ParquetSource:
             uri=f"{encode_uri(relative)}#{number}",
             image_id=make_image_id(self.prefix + image_id),
             size=own.size if own else row.size,
-            version=f"{own.version}:{row.path}" if own else f"{state.version}-{row.where}",
+            version=f"{own.version}:{row.path}" if own else f"{state.version}@{row.where}",
             modified=max(state.modified, own.modified) if own else state.modified,
             sidecars=join_sidecars({_METADATA: str(Line(key, row.start, row.length))}) if row.length else "",
             fault=fault,
@@ -143,18 +143,23 @@ class ParquetSource:
     def _find_own(self, uri: str, version: str) -> tuple[FolderSource, str, str] | None:
         """Return the folder, uri and version of an image that is in a file of its own, None for the others."""
         stamp, colon, path = version.partition(":")
+        if not colon:
+            return None
         folder = (self._root / decode_uri(uri.rpartition("#")[0])).parent
-        return (FolderSource(path=folder), path, stamp) if colon else None
+        return FolderSource(path=folder), path, stamp
 
     @contextmanager
     def _opening(self, uri: str, version: str) -> Iterator[tuple[BinaryIO, str]]:
         """Yield the file that an image is in, and where it lies there. Raises SampleError."""
-        size, mtime_ns, where = version.split("-", 2) if version.count("-") > 1 else ("", "", "")
+        relative, number, _ = uri.rpartition("#")
+        stamp, at, where = version.partition("@")
+        if not number or not at:
+            raise SampleError(DropReason.SOURCE_CHANGED, "not in a Parquet file; scan the source again")
         try:
-            with (self._root / decode_uri(uri.rpartition("#")[0])).open("rb") as file:
-                _check(file, f"{size}-{mtime_ns}")
+            with (self._root / decode_uri(relative)).open("rb") as file:
+                _check(file, stamp)
                 yield file, where
-                _check(file, f"{size}-{mtime_ns}")
+                _check(file, stamp)
         except FileNotFoundError:
             raise SampleError(DropReason.SOURCE_CHANGED, "its file was removed after the scan") from None
         except OSError as error:

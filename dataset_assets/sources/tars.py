@@ -9,15 +9,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from dataset_assets.errors import DropReason, SampleError, SourceError
 from dataset_assets.sources.base import LARGEST_SIDECAR, Listed, join_sidecars
 from dataset_assets.sources.folder import decode_uri, encode_uri, make_image_id
 from dataset_assets.sources.listings import Stamp, forget_others, keep, recall
 from dataset_assets.sources.samples import BY_KEY, IdRule, Offer, Offers, list_samples
+from dataset_assets.sources.slices import Slice
 from dataset_assets.sources.walk import FileState, look_at, show_path, split_name, state_of, walk
 
 _TAR = "tar"
@@ -64,13 +65,9 @@ class TarSource:
     def open(self, uri: str, version: str) -> BinaryIO:
         """Open an image to read its header: what is not read of it is not read from the disk. Raises SampleError."""
         path, place = self._locate(uri, version)
-        file = _open(path)
-        try:
+        with _open(path) as file:
             place.check(file)
-        except SampleError:
-            file.close()
-            raise
-        return BufferedReader(_Member(file, place.offset, place.size))
+            return BufferedReader(Slice(file.fileno(), place.offset, place.size))
 
     def read(self, uri: str, version: str) -> bytes:
         """Return the whole image. Raises SampleError: UNREADABLE, or SOURCE_CHANGED when its tar is another one now."""
@@ -162,40 +159,6 @@ class _Place(NamedTuple):
         state = state_of(os.fstat(file.fileno()))
         if (state.size, state.mtime_ns) != (self.tar_size, self.tar_mtime_ns):
             raise SampleError(DropReason.SOURCE_CHANGED, "its tar changed after the scan")
-
-
-class _Member(RawIOBase):
-    """A member of an open tar as a file of its own. Closing it closes the tar."""
-
-    def __init__(self, tar: BinaryIO, offset: int, size: int) -> None:
-        self._tar = tar
-        self._offset = offset
-        self._size = size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        wanted = max(0, min(len(buffer), self._size - self._position))
-        data = os.pread(self._tar.fileno(), wanted, self._offset + self._position)
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        start = {SEEK_SET: 0, SEEK_CUR: self._position, SEEK_END: self._size}[whence]
-        if start + offset < 0:
-            raise ValueError("before the beginning of the file")
-        self._position = start + offset
-        return self._position
-
-    def close(self) -> None:
-        self._tar.close()
-        super().close()
 
 
 def _open(path: Path) -> BinaryIO:

@@ -17,10 +17,6 @@ nux:
 concurrency:
   runs:
     max_concurrent_runs: 1
-  pools:
-    # Each model is a pool: what one run asks a minute is what is asked a minute.
-    default_limit: 1
-    granularity: op
 # A run whose process died is marked as failed, so that what waits for it goes on.
 run_monitoring:
   enabled: true

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from math import inf
 from pathlib import Path
 from typing import IO
 
@@ -57,6 +58,14 @@ def holding(
             file = stack.enter_context(_open(folder / f"{name}.lock", make_folder=True))
             if not _wait(file, mode, end - time.monotonic()):
                 raise StorageError(f"process {_holder(file)} is working on {name}: try again when it has ended")
+        yield
+
+
+@contextmanager
+def waiting(path: Path) -> Iterator[None]:
+    """Hold the lock at `path`, alone, however long others hold it before."""
+    with _open(path, make_folder=True) as file:
+        _wait(file, fcntl.LOCK_EX, inf)
         yield
 
 

@@ -1,6 +1,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.captions.edits import retry_captions
+from dataset_assets.captions.importing import import_captions
+from dataset_assets.captions.sources import list_warnings
 from dataset_assets.catalog.captions import CaptionStatus, load_spending
 from dataset_assets.catalog.schema import captions, images
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import CaptionsStopped
 from dataset_assets.freshness import caption_stage
 from dataset_assets.settings import Settings
+from dataset_assets.sources.scan import scan_sources
 from dataset_assets.status import judge_all, summarize
 from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import Outcome
@@ -482,3 +487,121 @@ def test_a_partition_of_two_buckets_is_asked_about_as_one_stream(photos: Path) -
         assert sum(report["asked"] for report in reports) == 7
         assert sum(report["cost"] for report in reports) == pytest.approx(7 * chat_server.COST)
         assert {stage for stage, _ in judge_all(dataset)} >= {caption_stage("caption_a")}
+
+
+def test_an_outage_is_no_reason_to_pay_the_fallback(photos: Path) -> None:
+    up = False
+
+    def script(request: Request, nth: int) -> Reply:
+        return by_image({})(request, nth) if up else chat_server.status(503)
+
+    with ChatServer(script=script) as first, ChatServer(script=by_image({})) as second:
+        settings = settings_of(photos, chat(first), chat(second, "caption_b"))
+        for _ in range(3):
+            with pytest.raises(CaptionsStopped, match="answered nothing; the last: HTTP 503"):
+                build(settings)
+        assert asked(second) == []
+        up = True
+        assert {variant for variant, _, _ in build(settings).values()} == {"caption_a"}
+        assert asked(second) == []
+
+
+def test_images_that_the_server_refuses_use_up_their_attempts(photos: Path) -> None:
+    bad = {name: chat_server.status(400, "image not supported") for name in "abc"}
+    with ChatServer(script=by_image(bad)) as first, ChatServer(script=by_image({})) as second:
+        settings = settings_of(photos, chat(first, stop_after_errors=2, concurrency=1), chat(second, "caption_b"))
+        builds = 0
+        found: dict[str, tuple[str, int, str]] = {}
+        while not found:
+            with suppress(CaptionsStopped):
+                found = build(settings)
+            builds += 1
+            assert builds < 8
+        assert Counter(variant for variant, _, _ in found.values()) == {"caption_a": 3, "caption_b": 3}
+        assert max(Counter(asked(first)).values()) == 3
+
+
+def test_a_fallback_hears_when_the_model_before_it_is_no_longer_asked(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ChatServer(script=by_image({})) as first, ChatServer(script=by_image({})) as second:
+        monkeypatch.setenv("OTHER_KEY", "sk-other")
+        variants = chat(first), chat(second, "caption_b", api_key_env="OTHER_KEY")
+        monkeypatch.delenv("TEST_KEY")
+        build(settings_of(photos, *variants))
+        assert asked(second) == []
+        found = build(settings_of(photos, variants[0] | {"ask": False}, variants[1]))
+        assert len(asked(second)) == 6
+        assert {variant for variant, _, _ in found.values()} == {"caption_b"}
+
+
+def test_what_an_older_model_of_the_variant_said_spares_the_new_one_where_a_selector_prefers_it(photos: Path) -> None:
+    with ChatServer(script=by_image({})) as server:
+        build(settings_of(photos, chat(server, model="old")))
+        asked(server)
+        priority = [{"variant": "caption_a", "model": "old"}, {"variant": "caption_a"}]
+        found = build(settings_of(photos, chat(server, model="new"), captions={"priority": priority}))
+        assert asked(server) == []
+        assert {index for _, index, _ in found.values()} == {0}
+
+
+def test_imported_captions_spare_the_model_that_they_come_before(photos: Path) -> None:
+    with ChatServer(script=by_image({})) as server:
+        settings = settings_of(photos, {"name": "caption_hand", "backend": "imported"}, chat(server))
+        lines = [json.dumps({"image_id": f"{name}.jpg", "text": f"by hand, {name}"}) for name in "abc"]
+        (photos / "hand.jsonl").write_text("\n".join(lines))
+        with open_dataset(settings) as dataset:
+            scan_sources(dataset)
+            assign_buckets(dataset)
+            assert import_captions(dataset, photos / "hand.jsonl", variant="caption_hand").imported == 3
+        found = build(settings)
+        assert asked(server) == ["d.jpg", "e.jpg", "f.jpg"]
+        assert found["a.jpg"] == ("caption_hand", 0, "by hand, a")
+
+        (photos / "hand.jsonl").write_text(json.dumps({"image_id": "d.jpg", "text": "by hand, d"}))
+        with open_dataset(settings) as dataset:
+            import_captions(dataset, photos / "hand.jsonl", variant="caption_hand")
+        assert build(settings)["d.jpg"] == ("caption_hand", 0, "by hand, d")
+
+
+def test_the_price_of_another_model_is_no_measure_of_the_budget(photos: Path) -> None:
+    with ChatServer(script=lambda *_: ok("A photo.", cost=0.0001)) as server:
+        build(settings_of(photos, chat(server)))
+    with ChatServer(script=lambda *_: ok("A photo.", cost=1)) as server:
+        dear = settings_of(photos, chat(server, model="dear", budget_usd=2.5, concurrency=6))
+        with pytest.raises(CaptionsStopped, match="budget_usd"):
+            build(dear)
+        assert len(server.requests) == 2
+
+
+def test_a_free_model_with_a_budget_is_asked_side_by_side(photos: Path) -> None:
+    with ChatServer(script=lambda *_: chat_server.late(ok("A photo.", cost=0), 0.2)) as server:
+        build(settings_of(photos, chat(server, budget_usd=1)))
+        assert server.most_at_once > 1
+
+
+def test_a_renamed_file_keeps_its_caption_where_nobody_is_asked(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ChatServer(script=lambda *_: ok("A photograph.")) as server:
+        variant = chat(server, user_prompt="Describe this.")
+        build(settings_of(photos, variant))
+        (photos / "raw/a.jpg").rename(photos / "raw/renamed.jpg")
+        assert build(settings_of(photos, variant | {"ask": False}))["renamed.jpg"][2] == "A photograph."
+        (photos / "raw/b.jpg").rename(photos / "raw/again.jpg")
+        monkeypatch.delenv("TEST_KEY")
+        assert build(settings_of(photos, variant))["again.jpg"][2] == "A photograph."
+
+
+def test_a_request_that_took_too_long_is_not_sent_again_at_once(photos: Path) -> None:
+    with ChatServer(script=lambda *_: chat_server.late(ok("A photo."), 1)) as server:
+        settings = settings_of(photos, chat(server, timeout_seconds=0.2, max_retries=4))
+        with pytest.raises(CaptionsStopped, match=r"no answer within timeout_seconds = 0\.2"):
+            build(settings)
+        assert len(server.requests) == 6
+
+
+def test_a_model_that_no_selector_takes_is_named(photos: Path) -> None:
+    typo = [{"variant": "caption_a", "model": "typo"}]
+    with ChatServer() as server:
+        settings = settings_of(photos, chat(server), captions={"priority": typo})
+    (line,) = list_warnings(settings.captions)
+    assert line.startswith("caption_a: no selector of captions.priority takes what test/caption_a by openai says")

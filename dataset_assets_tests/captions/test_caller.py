@@ -174,8 +174,8 @@ def test_a_server_that_never_answers_is_given_up(answer: Reply) -> None:
     with ChatServer(always(answer)) as server:
         got = ask_one(server, timeout_seconds=0.3)
 
-    assert (got.status, got.detail) == (CaptionStatus.ERROR, "no answer within 0.3 seconds")
-    assert len(server.requests) == 2
+    assert (got.status, got.detail) == (CaptionStatus.ERROR, "no answer within timeout_seconds = 0.3")
+    assert len(server.requests) == 1  # it may have been charged for
 
 
 def test_a_connection_that_breaks_off_is_an_error() -> None:

@@ -127,6 +127,7 @@ def test_parquet_without_a_required_column(tmp_path: Path) -> None:
         ("rows.jsonl.gz", gzip.compress(b'{"image_id": "a", "text": "b"}\n' * 1000)[:-20]),
         ("rows.jsonl.gz", gzip.compress(b"abc\n")[:12] + b"\xff" * 20),
     ],
+    ids=["no Parquet", "empty", "no gzip", "cut off", "damaged"],
 )
 def test_a_damaged_file_is_one_clear_error(tmp_path: Path, name: str, data: bytes) -> None:
     path = tmp_path / name

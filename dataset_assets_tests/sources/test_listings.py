@@ -67,6 +67,7 @@ def test_a_listing_that_lies_in_the_place_of_another_is_none(tmp_path: Path) -> 
             ).encode()
         ),
     ],
+    ids=["empty", "no gzip", "no JSON", "a list", "nothing in it", "no images", "an image without facts"],
 )
 def test_a_damaged_listing_is_none(tmp_path: Path, content: bytes) -> None:
     keep(tmp_path, STAMP, OFFERS)
