@@ -26,13 +26,18 @@ VERSIONS = {
     "captions": 1,
     "caption_selection": 1,
     "shards": 1,
+    "shard_index": 1,  # of `shards`: its other file, which is made anew without writing the tar
     "shards_intact": 1,
+    "webshart": 1,  # of `manifest`: its indexes beside the tars
+    "near_duplicates": 1,
     "manifest": 1,
     "dataset_card": 1,
     "contact_sheet": 1,
 }
 
 MODIFIED = "modified_ns"  # a piece's fact: the time of its file, for those in the export, which others may write to
+
+INDEX = "index"  # a tar's fact: the file that says what lies where in it, as `path`, `bytes` and `version`
 
 # Settings of a model's variant that say how it is asked: another value of these makes no caption another one.
 _HOW_ASKED = {
@@ -56,6 +61,7 @@ class Stage:
     CAPTION_SELECTION: Final = "caption_selection"
     SHARDS: Final = "shards"
     SHARDS_INTACT: Final = "shards_intact"  # an asset check: every tar was read again
+    NEAR_DUPLICATES: Final = "near_duplicates"  # only where the settings ask for it
     MANIFEST: Final = "manifest"
     DATASET_CARD: Final = "dataset_card"
     CONTACT_SHEET: Final = "contact_sheet"  # no asset and no part of the export: `build` draws it at its end
@@ -105,6 +111,11 @@ def partition_stages(settings: Settings) -> tuple[str, ...]:
     return (*before, Stage.SHARDS, Stage.SHARDS_INTACT)
 
 
+def last_stages(settings: Settings) -> tuple[str, ...]:
+    """Return the stages that wait for all partitions, in order."""
+    return (*([Stage.NEAR_DUPLICATES] if settings.duplicates.near else []), Stage.MANIFEST, Stage.DATASET_CARD)
+
+
 def upstream(settings: Settings, stage: str) -> tuple[str, ...]:
     """Return the stages whose results a stage is made from."""
     match stage:
@@ -120,6 +131,8 @@ def upstream(settings: Settings, stage: str) -> tuple[str, ...]:
             return (Stage.RESIZED_CROPS, Stage.CAPTION_SELECTION)
         case Stage.SHARDS_INTACT:
             return (Stage.SHARDS,)
+        case Stage.NEAR_DUPLICATES:
+            return (Stage.RESIZED_CROPS,)
         case Stage.MANIFEST:
             return (Stage.SHARDS, Stage.SHARDS_INTACT)
         case Stage.DATASET_CARD | Stage.CONTACT_SHEET:
@@ -147,6 +160,9 @@ def list_inputs(settings: Settings, states: States, stage: str, partition: str =
     def output(name: str) -> str:
         return find_state(states, name, partition, needed_by=stage).output
 
+    def outputs(name: str) -> str:
+        return fingerprint({key: state.output for (made, key), state in states.items() if made == name})
+
     def plan(digest: str) -> str:
         return str(find_state(states, Stage.SHARD_PLANS, partition, needed_by=stage).report["digests"][digest])
 
@@ -168,10 +184,12 @@ def list_inputs(settings: Settings, states: States, stage: str, partition: str =
             return said | seats | {name: output(name) for name in variants}
         case Stage.SHARDS | Stage.SHARDS_INTACT:
             return said | {name: output(name) for name in upstream(settings, stage)}
+        case Stage.NEAR_DUPLICATES:
+            find_state(states, Stage.BUCKET_ASSIGNMENTS, needed_by=stage)
+            return said | {Stage.RESIZED_CROPS: outputs(Stage.RESIZED_CROPS)}
         case Stage.MANIFEST:
-            made = {key: state.output for (name, key), state in sorted(states.items()) if name == Stage.SHARDS}
             counts = find_state(states, Stage.BUCKET_ASSIGNMENTS, needed_by=stage).report["drops"]
-            return said | {Stage.SHARDS: fingerprint(made), "drops": fingerprint(counts)}
+            return said | {Stage.SHARDS: outputs(Stage.SHARDS), "drops": fingerprint(counts)}
         case Stage.DATASET_CARD:
             stages = _caption_stages(settings)
             captions = {f"{name} {key}": made.output for (name, key), made in sorted(states.items()) if name in stages}
@@ -191,8 +209,11 @@ def _list_caption_inputs(settings: Settings, states: States, stage: str, partiti
     variant = find_variant(settings, stage)
     assert variant is not None
     plan = find(Stage.SHARD_PLANS).report["digests"]
-    edited = states.get((edits_stage(variant.name), partition))
-    inputs = {"edits": edited.output} if edited else {}
+    named = {variant.name}
+    if isinstance(variant, ChatSettings) and (rank := settings.captions.rank_of(variant)) is not None:
+        named |= {selector.variant for selector in settings.captions.priority[:rank]}
+    edits = [(name, states.get((edits_stage(name), partition))) for name in sorted(named)]
+    inputs = {edits_stage(name): edited.output for name, edited in edits if edited}
     match variant:
         case ChatSettings():
             _, *before = upstream(settings, stage)
@@ -223,11 +244,13 @@ def fingerprint_settings(settings: Settings, stage: str) -> str:
         Stage.CAPTION_SELECTION: [said["captions"]["priority"], said["captions"]["review"]],
         Stage.SHARDS: [said["captions"]["missing_caption_policy"], settings.images.mode],
         Stage.SHARDS_INTACT: [],
+        Stage.NEAR_DUPLICATES: [settings.duplicates.near_distance],
         Stage.MANIFEST: [
             said["buckets"],
             images,
             said["shards"],
             [said["captions"][name] for name in ("priority", "missing_caption_policy")],
+            [said["release"], VERSIONS["shard_index"], VERSIONS["webshart"]],
         ],
         Stage.DATASET_CARD: [said["dataset"]],
         Stage.CONTACT_SHEET: [settings.dataset.name],
@@ -243,8 +266,8 @@ def _shape_captions(settings: Settings, variant: VariantSettings) -> list[Any]:
         return [variant.model_dump(mode="json")]
     captions, review = settings.captions, settings.captions.review
     shape: list[Any] = [variant.model_dump(mode="json", exclude=_HOW_ASKED), review.blank_image, review.blank_spread]
-    if captions.before(variant):
-        selectors = captions.priority[: captions.rank_of(variant)]
+    if variant.only_needed and (rank := captions.rank_of(variant)) is not None:
+        selectors = captions.priority[: rank + 1]
         shape += [[one.model_dump() for one in selectors], review.model_dump(mode="json")]
     return shape
 
@@ -256,12 +279,12 @@ def judge(
 
     A stage is stale, too, when one that it is made from is not fresh; not for files that are only to be tried again.
     """
-    damage = {(piece.stage, piece.partition): found for piece in pieces if (found := _find_damage(layout, piece))}
+    damage = {(piece.stage, piece.partition): found for piece in pieces if (found := find_damage(layout, piece))}
     partitions = sorted(partition for stage, partition in states if stage == Stage.SHARD_PLANS)
     order = [
         *((stage, "") for stage in (Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS)),
         *((stage, partition) for stage in partition_stages(settings) for partition in partitions),
-        *((stage, "") for stage in (Stage.MANIFEST, Stage.DATASET_CARD)),
+        *((stage, "") for stage in last_stages(settings)),
     ]
     verdicts: dict[tuple[str, str], Verdict] = {}
     for stage, partition in order:
@@ -304,20 +327,39 @@ def judge_inputs(settings: Settings, states: States, stage: str, partition: str 
 
 
 def is_whole(layout: Layout, piece: Piece) -> bool:
-    """Return whether a piece's file is there with its size, and untouched where the piece knows its time."""
-    return not _find_damage(layout, piece)
+    """Return whether a piece's own file is there with its size, and untouched where the piece knows its time."""
+    return not _compare(layout, piece.path, piece.bytes, piece.facts.get(MODIFIED))
 
 
-def _find_damage(layout: Layout, piece: Piece) -> str:
-    if not piece.path:
+def is_indexed(layout: Layout, tar: Piece) -> bool:
+    """Return whether the index of a tar is there with its size, as this version makes it; none is needed of no tar."""
+    return not _find_index_damage(layout, tar)
+
+
+def find_damage(layout: Layout, piece: Piece) -> str:
+    """Return what is wrong with the files of a piece, a tar's index among them; "" where nothing is."""
+    damage = _compare(layout, piece.path, piece.bytes, piece.facts.get(MODIFIED))
+    return damage or (_find_index_damage(layout, piece) if piece.stage == Stage.SHARDS else "")
+
+
+def _find_index_damage(layout: Layout, tar: Piece) -> str:
+    index = tar.facts.get(INDEX, {})
+    if tar.path and index.get("version") != VERSIONS["shard_index"]:
+        return f"{tar.path}: has no index of this version"
+    return _compare(layout, index["path"], index["bytes"]) if tar.path else ""
+
+
+def _compare(layout: Layout, path: str, size: int, modified: int | None = None) -> str:
+    """Return in what a file differs from what is recorded of it, "" where it does not or where there is none."""
+    if not path:
         return ""
     try:
-        status = (layout.root / piece.path).stat()
+        status = (layout.root / path).stat()
     except OSError as error:
-        return f"{piece.path}: {error.strerror}"
-    if status.st_size != piece.bytes:
-        return f"{piece.path}: {status.st_size} bytes, {piece.bytes} were written"
-    return f"{piece.path}: touched since" if piece.facts.get(MODIFIED, status.st_mtime_ns) != status.st_mtime_ns else ""
+        return f"{path}: {error.strerror}"
+    if status.st_size != size:
+        return f"{path}: {status.st_size} bytes, {size} were written"
+    return f"{path}: touched since" if modified not in (None, status.st_mtime_ns) else ""
 
 
 def _caption_stages(settings: Settings) -> tuple[str, ...]:

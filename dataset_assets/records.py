@@ -60,6 +60,7 @@ class Crop:
     subsampling: str  # "4:4:4" or "4:2:0"
     source_sha256: str  # of the source file's bytes
     spread: float  # 0 to 1: how much there is to see, images/review.py
+    look: str  # 16 hex digits: what the whole image looks like, images/looks.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 from dataset_assets.captions.sources import live_sources
 from dataset_assets.catalog.captions import count_captions
-from dataset_assets.catalog.state import load_pieces, load_states
+from dataset_assets.catalog.state import States, load_pieces, load_states
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Verdict, caption_stage, judge
+from dataset_assets.freshness import Stage, Verdict, caption_stage, judge
 from dataset_assets.release.manifest import load_manifest
 
 
@@ -29,6 +29,15 @@ def count_by_stage(verdicts: Mapping[tuple[str, str], Verdict]) -> dict[str, Cou
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NearSummary:
+    """How many images look alike, in how many groups, and the file that names them."""
+
+    images: int
+    groups: int
+    report: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """What an export holds and what was left out."""
 
@@ -38,6 +47,7 @@ class Summary:
     buckets: Mapping[str, Mapping[str, int]]  # by id: width, height, count, shards
     captions: Mapping[str, Mapping[str, int]]  # by variant: images by status
     left: Mapping[str, int]  # by variant: images that its model was not asked about for want of its key
+    near: NearSummary | None  # None where nobody looks for them
     bytes: int
     shards: int
 
@@ -67,6 +77,18 @@ def summarize(dataset: Dataset) -> Summary:
         },
         captions=captions,
         left=dict(+left),
+        near=_summarize_near(dataset, states),
         bytes=sum(shard["bytes"] for bucket in buckets.values() for shard in bucket["shards"]),
         shards=sum(len(bucket["shards"]) for bucket in buckets.values()),
+    )
+
+
+def _summarize_near(dataset: Dataset, states: States) -> NearSummary | None:
+    state = states.get((Stage.NEAR_DUPLICATES, ""))
+    if state is None or not dataset.settings.duplicates.near:
+        return None
+    return NearSummary(
+        images=state.report["images_in_groups"],
+        groups=state.report["groups"],
+        report=str(dataset.layout.near_duplicates),
     )

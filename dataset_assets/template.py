@@ -20,18 +20,48 @@ language = "en"                       # of the captions
 description = ""                      # a paragraph for the dataset card
 
 [[sources]]                           # as many as there are; a prefix keeps their ids apart
-kind = "folder"                       # the images in a folder and the folders below it
+kind = "folder"                       # the images in a folder and the folders below it; for other kinds see below
 path = {source}
 name = "folder"                       # what the catalog calls this source
 prefix = ""                           # put before every image_id
 
+# The other kinds of sources, with an example of each in docs/sources.md.
+# [[sources]]
+# kind = "tars"                       # the images in WebDataset tars
+# path = "/path/to/tars"              # a folder
+# name = "tars"
+# prefix = ""
+# id = "key"                          # what an image is called; or "path": its tar's path and its key; or "json"
+# id_field = "id"                     # with "json": the field that says it
+#
+# [[sources]]
+# kind = "parquet"                    # the rows of Parquet files
+# path = "/path/to/parquet"           # a folder, or one file
+# name = "parquet"
+# prefix = ""
+# image = "image"                     # the column of bytes, of structures of bytes and path, or of paths
+# id = ""                             # the column of ids; "": file and row
+# metadata = []                       # the columns that captions and prompts are made of; none: all that can be
+#
+# [[sources]]
+# kind = "bucketed_shards"            # the images of an export
+# path = "/path/to/export"
+# name = "export"
+# prefix = ""
+
 [buckets]
-base_resolutions = [512]              # crops have about this many pixels squared
+base_resolutions = [512]              # crops have about this many pixels squared; of several the largest that fits
 divisible = 32                        # sides are rounded down to a multiple of this
-too_small_policy = "drop"             # an image that would have to be enlarged is left out and counted
+protos = []                           # shapes of your own at a base of 1024: ["1024x1024", "1216x832"]; none: SDXL's 40
+too_small_policy = "drop"             # an image that would have to be enlarged is left out; or "next_bucket"
+
+[duplicates]
+exact = "keep"                        # images of the same content; or "drop": the first by image_id stays
+near = false                          # true: look for images that look alike, and report them
+near_distance = 3                     # how alike: bits of 64 in which they may differ, 0 to 3
 
 [images]
-mode = "reencode_jpeg"
+mode = "reencode_jpeg"                # or "passthrough_jpeg": JPEGs as they are, and nothing else
 quality = 95                          # of the stored JPEG, 1 to 100
 subsampling_policy = "adaptive_scale" # or "444", "420"; adaptive: 4:4:4 where the image was shrunk below the threshold
 adaptive_scale_threshold = 0.85
@@ -48,6 +78,10 @@ corner_jitter = 0                     # pixels that the crop may move away from 
 shard_size = 1024                     # samples a tar
 shards_per_partition = 16             # tars a Dagster partition: some minutes of work
 
+[release]                             # tables beside the tars, for readers that do not go through them
+samples = true                        # samples.parquet: a row a sample, with where it lies and what is known of it
+webshart = false                      # a JSON index beside each tar, for the Python package webshart
+
 [captions]
 missing_caption_policy = "empty"      # a sample without a caption stays, with an empty one; or "drop"
 # The first that has a caption for an image gives it. Left out: the variants below, in their order.
@@ -57,7 +91,7 @@ missing_caption_policy = "empty"      # a sample without a caption stays, with a
 name = "caption_sidecar"
 backend = "sidecar"                   # photo.txt, or else photo.caption, beside photo.jpg
 # extension = "txt"                   # only this one of txt, caption, json
-# field = "title"                     # the value of this key in photo.json
+# field = "title"                     # the value of this key in photo.json, or of this column of a Parquet file
 
 # A model, asked about the images that no variant before it has a caption for. It costs money: docs/captioning.md.
 # [[captions.variants]]

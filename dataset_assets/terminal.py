@@ -108,6 +108,8 @@ def print_summary(console: Console, summary: Summary) -> None:
         f"{exported:,} of {seen:,} images in {summary.shards:,} shards, {summary.bytes / 1e6:,.1f} MB, "
         f"export id {summary.export_id}",
     )
+    if near := summary.near:
+        say(console, f"near duplicates: {near.images:,} images in {near.groups:,} groups, see {near.report}")
 
 
 def print_status(console: Console, verdicts: Mapping[tuple[str, str], Verdict]) -> None:

@@ -25,7 +25,7 @@ from dataset_assets.catalog.state import (
 )
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DamagedError
-from dataset_assets.freshness import Inputs, fingerprint, is_whole, judge_inputs, list_inputs
+from dataset_assets.freshness import Inputs, find_damage, fingerprint, is_whole, judge_inputs, list_inputs
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.lock import holding
 
@@ -127,8 +127,8 @@ class Work:
 
     def put(
         self, path: Path | None, *, made_from: str, output: str, number: int = 0, facts: Mapping[str, Any] | None = None
-    ) -> None:
-        """Record a file that is written now; `path` None where nothing was left to write."""
+    ) -> Piece:
+        """Record a file that is written now and return the record; `path` None where nothing was left to write."""
         piece = Piece(
             stage=self.stage,
             partition=self.partition,
@@ -142,6 +142,7 @@ class Work:
         with self.dataset.catalog.writing() as connection:
             put_piece(connection, piece)
         self._new[number] = piece
+        return piece
 
     @property
     def pieces(self) -> list[Piece]:
@@ -176,7 +177,7 @@ def begin(dataset: Dataset, stage: str, partition: str = "", *, force: bool = Fa
         pieces = load_pieces(connection, stage, partition)
         inputs = list_inputs(dataset.settings, states, stage, partition)
         fresh = judge_inputs(dataset.settings, states, stage, partition).fresh
-        if fresh and not force and all(is_whole(dataset.layout, piece) for piece in pieces):
+        if fresh and not force and not any(find_damage(dataset.layout, piece) for piece in pieces):
             return Outcome(states[stage, partition], reused=True)
         void_state(connection, stage, partition)
     return Work(dataset, stage, partition, inputs, states=states, pieces=pieces, reuse=not force)

@@ -3,8 +3,9 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ from dataset_assets.images.geometry import choose_corner, cover_scale, cover_siz
 from dataset_assets.records import Bucket, sample_key
 from dataset_assets.release.manifest import (
     BucketShards,
+    FileEntry,
     ShardEntry,
     SourceEntry,
     build_manifest,
     dump_manifest,
     export_id,
 )
+from dataset_assets.release.webshart import make_webshart
 from dataset_assets.settings import Settings, parse_settings
+from dataset_assets.shards.index import scan_tar, write_rows, writing_samples
 from dataset_assets.shards.sample import NO_CAPTION, sample_members
 from dataset_assets.shards.tar import TarWriter
 from dataset_assets.storage.layout import shard_path
@@ -68,10 +72,11 @@ class Draft:
         meta = json.loads(members[2][1]) | changes
         members[2] = (members[2][0], json.dumps(meta, ensure_ascii=False, separators=(",", ":")).encode())
 
-    def write(self, folder: Path) -> None:
-        """Write the export, with a manifest that agrees with the tars."""
+    def write(self, folder: Path, *, tables: bool = False) -> None:
+        """Write the export, with a manifest that agrees with the tars; with every table beside them if asked for."""
         entries = {path: write_tar(folder, path, samples) for path, samples in self.tars.items()}
-        (folder / "manifest.json").write_bytes(dump_manifest(make_manifest(self.settings, entries)))
+        files = write_tables(folder, entries) if tables else []
+        (folder / "manifest.json").write_bytes(dump_manifest(make_manifest(self.settings, entries, files)))
         (folder / "README.md").write_text("# A small export\n")
 
 
@@ -155,7 +160,33 @@ def write_tar(folder: Path, path: str, samples: list[Members]) -> ShardEntry:
     return ShardEntry(path=path, count=len(samples), bytes=writer.bytes, sha256=writer.sha256)
 
 
-def make_manifest(settings: Settings, entries: dict[str, ShardEntry]) -> dict[str, Any]:
+def write_tables(folder: Path, entries: dict[str, ShardEntry]) -> list[FileEntry]:
+    """Write samples.parquet, and an index beside each tar; return their entries."""
+    rows = {path: list(scan_tar(folder / path, path)) for path in sorted(entries)}
+    for path, entry in entries.items():
+        (folder / path).with_suffix(".json").write_bytes(make_webshart(entry, rows[path]))
+    with writing_samples(folder / "samples.parquet") as table:
+        write_rows(table, chain.from_iterable(rows.values()))
+    return [make_file(folder, path) for path in ("samples.parquet", *(path[:-4] + ".json" for path in entries))]
+
+
+def make_file(folder: Path, path: str) -> FileEntry:
+    """Return the entry of a file as it is."""
+    data = (folder / path).read_bytes()
+    return FileEntry(path=path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def list_again(folder: Path, path: str) -> None:
+    """Make the manifest say of a file what it is now."""
+    entry = make_file(folder, path).model_dump()
+    edit_manifest(
+        folder, lambda said: said.update(files=[entry if one["path"] == path else one for one in said["files"]])
+    )
+
+
+def make_manifest(
+    settings: Settings, entries: dict[str, ShardEntry], files: Iterable[FileEntry] = ()
+) -> dict[str, Any]:
     """Return the manifest of these tars, with two images dropped."""
     held: dict[str, list[ShardEntry]] = {}
     for path, entry in entries.items():
@@ -173,6 +204,7 @@ def make_manifest(settings: Settings, entries: dict[str, ShardEntry]) -> dict[st
         caption_sources=SOURCES,
         images_seen=exported + 3,
         drops={DropReason.TOO_SMALL: 2, DropReason.DECODE_ERROR: 1},
+        files=files,
     )
 
 

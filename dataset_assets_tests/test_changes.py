@@ -246,6 +246,8 @@ CASES = {
         encoded=20, tars=TARS, moved=True,
     ),
     "the source written another way": Case(settings={"sources": [{"path": "./raw"}]}),
+    "no table of the samples": Case(settings={"release": {"samples": False}}, remade=RELEASE),
+    "indexes for webshart": Case(settings={"release": {"webshart": True}}, remade=RELEASE),
     "name and licence": Case(
         settings={"dataset": {"name": "other", "license": "cc0-1.0"}}, remade=of([""], Stage.DATASET_CARD)
     ),
@@ -316,6 +318,13 @@ def read_samples(settings: Settings) -> dict[str, bytes]:
     return members
 
 
+def read_tables(settings: Settings) -> dict[str, bytes]:
+    """Return the files beside the tars, and the indexes that they are made of."""
+    layout = Layout(settings.root)
+    places = (layout.export.glob("*.parquet"), layout.export.rglob("shard-*.json"), layout.root.glob("index/*/*"))
+    return {path.relative_to(layout.root).as_posix(): path.read_bytes() for place in places for path in place}
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_change_costs_what_it_must_and_nothing_else(finished: Path, tmp_path: Path, case: Case) -> None:
     folder = Path(shutil.copytree(finished, tmp_path / "built"))
@@ -347,3 +356,4 @@ def test_a_change_costs_what_it_must_and_nothing_else(finished: Path, tmp_path: 
     assert built.manifest.report["summary"] == whole.manifest.report["summary"]
     if not case.moved:
         assert built.manifest.report["export_id"] == whole.manifest.report["export_id"]
+        assert read_tables(settings) == read_tables(from_nothing)

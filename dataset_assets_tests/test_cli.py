@@ -183,7 +183,7 @@ def test_verify_says_ok(folder: Path) -> None:
     result = call("verify", folder / "out" / "export", "--workers", 1)
 
     assert result.exit_code == 0
-    assert result.stdout.startswith("ok: 20 samples in 9 files, ")
+    assert result.stdout.startswith("ok: 20 samples in 10 files, ")
     assert json.loads(call("verify", folder / "out" / "export", "--json", "--workers", 1).stdout)["ok"] is True
 
 
@@ -199,7 +199,7 @@ def test_verify_names_what_is_damaged(folder: Path) -> None:
 
     assert result.exit_code == 1
     assert f"buckets/p1216x832/shard-000000.tar: {key}: " in result.stdout
-    assert re.search(r"^\d faults: 20 samples in 9 files", result.stdout, re.MULTILINE)
+    assert re.search(r"^\d faults: 20 samples in 10 files", result.stdout, re.MULTILINE)
     said = json.loads(call("verify", export, "--json", "--workers", 1).stdout)
     assert said["ok"] is False
     assert {"buckets/p1216x832/shard-000000.tar"} == {fault["file"] for fault in said["faults"]}

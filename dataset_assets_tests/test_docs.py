@@ -30,18 +30,24 @@ from dataset_assets.settings import (
     ChatSettings,
     CropSettings,
     DatasetSettings,
+    DuplicateSettings,
+    ExportSettings,
     FolderSettings,
     ImageSettings,
     ImportedSettings,
+    ParquetSettings,
+    ReleaseSettings,
     ReviewSettings,
     SelectorSettings,
     Settings,
     ShardSettings,
     SidecarSettings,
+    TarSettings,
     WorkSettings,
     parse_settings,
 )
 from dataset_assets.settings.captions import AttemptSettings, PriceSettings
+from dataset_assets.shards.index import SAMPLE_SCHEMA
 from dataset_assets.shards.sample import SAMPLE_FIELDS
 from dataset_assets_tests.datasets import SQUARE, TINY, add_photo, build_library, settings_in
 from dataset_assets_tests.photos import encoded, jpeg
@@ -51,11 +57,16 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 
 TABLES: dict[str, type[BaseModel]] = {
     "[dataset]": DatasetSettings,
-    "[[sources]]": FolderSettings,
+    "[[sources]] of folders": FolderSettings,
+    "[[sources]] of tars": TarSettings,
+    "[[sources]] of Parquet files": ParquetSettings,
+    "[[sources]] of exports": ExportSettings,
     "[buckets]": BucketSettings,
+    "[duplicates]": DuplicateSettings,
     "[images]": ImageSettings,
     "[images.crop]": CropSettings,
     "[shards]": ShardSettings,
+    "[release]": ReleaseSettings,
     "[captions]": CaptionSettings,
     "captions.priority": SelectorSettings,
     "[[captions.variants]] of sidecars": SidecarSettings,
@@ -190,7 +201,7 @@ def test_the_readmes_snippets_run(my_dataset: Path) -> None:
     }
     assert [line.split("  ")[:2] for line in explain.splitlines()] == [
         ["empty.jpg", "skipped_empty_file"],
-        ["tiny.jpg", "skipped_too_small"],
+        ["tiny.jpg", "in no bucket"],
         ["broken.jpg", "decode_errors"],
         ["fog.jpg", "skipped_blank_image"],
     ]
@@ -342,4 +353,5 @@ def test_the_format_page_has_the_keys_and_sizes_that_are_written() -> None:
     page = sections(ROOT / "docs/format.md")
     assert names(page["<key>.json: the fields"]) == list(SAMPLE_FIELDS)
     assert names(page["manifest.json"]) == list(Manifest.model_fields)
+    assert names(page["samples.parquet"]) == SAMPLE_SCHEMA.names
     assert re.findall(r"(\d+)×(\d+)", page["Buckets"])[: len(PROTOS)] == [(str(w), str(h)) for w, h in PROTOS]

@@ -8,7 +8,7 @@ import pytest
 from dataset_assets.errors import SettingsError
 from dataset_assets.settings import CONFIG_VARIABLE, Settings, load_settings, parse_settings
 
-TABLES = ("dataset", "sources", "buckets", "images", "shards", "captions", "work", "automation")
+TABLES = "dataset, sources, buckets, duplicates, images, shards, release, captions, work, automation"
 
 CHAT_KEYS = (
     "name, backend, model, base_url, api_key_env, system_prompt, system_prompt_file, user_prompt, user_prompt_file, "
@@ -22,8 +22,8 @@ CHAT = '[[captions.variants]]\nname = "caption_vlm"\nbackend = "openrouter"\nmod
 
 # What is written in the file, and the one line that must be said of it.
 MISTAKES = {
-    "other = 1": "other: there is no such key; allowed: " + ", ".join(TABLES),
-    "folder = 1": "folder: there is no such key; allowed: " + ", ".join(TABLES),
+    "other = 1": "other: there is no such key; allowed: " + TABLES,
+    "folder = 1": "folder: there is no such key; allowed: " + TABLES,
     "[dataset]\nnme = 1": "dataset.nme: there is no such key; allowed: name, root, catalog, license, description, "
     "language",
     "dataset = 3": "dataset: 3 given; allowed: a table",
@@ -39,7 +39,23 @@ MISTAKES = {
     '[sources]\npath = "raw"': 'sources: {path = "raw"} given; allowed: a list of tables, each under [[sources]]',
     "[[sources]]\npath = 3": "sources.0.path: 3 given; should be a valid string",
     '[[sources]]\npath = ""': 'sources.0.path: "" given; should have at least 1 character',
-    '[[sources]]\nkind = "ftp"': "sources.0.kind: \"ftp\" given; should be 'folder'",
+    '[[sources]]\nkind = "ftp"': 'sources.0.kind: "ftp" given; allowed: folder, tars, parquet, bucketed_shards',
+    "[[sources]]\nkind = 3": "sources.0.kind: 3 given; allowed: folder, tars, parquet, bucketed_shards",
+    '[[sources]]\nkind = "tars"': "sources.0.path: is missing",
+    '[[sources]]\nkind = "tars"\npath = ""': 'sources.0.path: "" given; should have at least 1 character',
+    '[[sources]]\nkind = "tars"\npath = "t"\nid = "name"': "sources.0.id: \"name\" given; should be 'key', 'path' or "
+    "'json'",
+    '[[sources]]\nkind = "tars"\npath = "t"\nimage = "jpg"': "sources.0.image: there is no such key; allowed: kind, "
+    "path, name, prefix, id, id_field",
+    '[[sources]]\nkind = "parquet"\npath = "p"\nimage = ""': 'sources.0.image: "" given; should have at least 1 '
+    "character",
+    '[[sources]]\nkind = "parquet"\npath = "p"\nmetadata = "text"': 'sources.0.metadata: "text" given; allowed: a list',
+    '[[sources]]\nkind = "parquet"\npath = "p"\nid_field = "n"': "sources.0.id_field: there is no such key; allowed: "
+    "kind, path, name, prefix, image, id, metadata",
+    '[[sources]]\nkind = "bucketed_shards"\npath = "e"\nid = "key"': "sources.0.id: there is no such key; allowed: "
+    "kind, path, name, prefix",
+    '[[sources]]\nkind = "tars"\npath = "a"\n[[sources]]\nkind = "tars"\npath = "b"': 'sources: names ["tars", "tars"] '
+    "given; allowed: each name once",
     '[[sources]]\nname = "My Photos"': "sources.0.name: \"My Photos\" given; should match pattern '^[a-z0-9_-]+$'",
     '[[sources]]\nname = "a\\n\\"b"': 'sources.0.name: "a\\n\\"b" given; should match pattern \'^[a-z0-9_-]+$\'',
     "[[sources]]\nfolder = 1": "sources.0.folder: there is no such key; allowed: kind, path, name, prefix",
@@ -50,14 +66,25 @@ MISTAKES = {
     '[buckets]\nbase_resolutions = ["512"]': 'buckets.base_resolutions.0: "512" given; should be a valid integer',
     "[buckets]\nbase_resolutions = [9000]": "buckets.base_resolutions.0: 9000 given; should be less than or equal to "
     "8192",
-    "[buckets]\nbase_resolutions = [512, 1024]": "buckets.base_resolutions: [512, 1024] given; should have at most 1 "
-    "item",
+    "[buckets]\nbase_resolutions = [512, 512]": "buckets.base_resolutions: [512, 512] given; allowed: each base once",
+    "[buckets]\nbase_resolutions = [512, 32]": "buckets.base_resolutions: [512, 32] given with divisible 32, the "
+    "narrowest bucket would be 0 pixels wide; allowed: a base of 64 or more",
+    '[buckets]\nprotos = "1024x1024"': 'buckets.protos: "1024x1024" given; allowed: a list',
+    '[buckets]\nprotos = ["1024"]': 'buckets.protos.0: "1024" given; should match pattern '
+    "'^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$'",
+    '[buckets]\nprotos = ["64x64", "64x64"]': 'buckets.protos: ["64x64", "64x64"] given; allowed: each proto once',
+    '[buckets]\nprotos = ["1024x1024", "1024x60"]': "buckets.base_resolutions: [512] given with divisible 32, the "
+    "narrowest bucket would be 0 pixels wide; allowed: a base of 547 or more",
     "[buckets]\nbase_resolutions = [32]": "buckets.base_resolutions: [32] given with divisible 32, the narrowest "
     "bucket would be 0 pixels wide; allowed: a base of 64 or more",
     "[buckets]\ndivisible = true": "buckets.divisible: true given; should be a valid integer",
     "[buckets]\ndivisible = 8.0": "buckets.divisible: 8.0 given; should be a valid integer",
-    '[buckets]\ntoo_small_policy = "keep"': "buckets.too_small_policy: \"keep\" given; should be 'drop'",
-    '[images]\nmode = "passthrough"': "images.mode: \"passthrough\" given; should be 'reencode_jpeg'",
+    '[buckets]\ntoo_small_policy = "keep"': "buckets.too_small_policy: \"keep\" given; should be 'drop' or "
+    "'next_bucket'",
+    "[duplicates]\nexact = true": "duplicates.exact: true given; should be 'keep' or 'drop'",
+    "[duplicates]\nnear_distance = 4": "duplicates.near_distance: 4 given; should be less than or equal to 3",
+    '[images]\nmode = "passthrough"': "images.mode: \"passthrough\" given; should be 'reencode_jpeg' or "
+    "'passthrough_jpeg'",
     '[images]\nquality = "95"': 'images.quality: "95" given; should be a valid integer',
     "[images]\nquality = 0": "images.quality: 0 given; should be greater than or equal to 1",
     "[images]\nadaptive_scale_threshold = nan": "images.adaptive_scale_threshold: nan given; should be less than or "
@@ -120,11 +147,17 @@ MISTAKES = {
     "meta.KEY of photo.json",
     f'{CHAT}user_prompt = "{{{{meta.}}}}"': 'captions.variants.0.user_prompt: "{{meta.}}" given; allowed: {{meta.}} '
     "replaced by image_id, width, height, bucket_id or meta.KEY of photo.json",
-    f'{CHAT}base_url = "api.example.org/v1"': 'captions.variants.0.base_url: "api.example.org/v1" given; allowed: an '
-    "address that starts with https:// or http://",
-    f'{CHAT}base_url = "https://me:sk-1@example.org/v1"': "captions.variants.0.base_url: "
-    '"https://me:sk-1@example.org/v1" given; allowed: an address without a name or key in it; keys come from the '
-    "environment, see api_key_env",
+    f'{CHAT}base_url = "api.example.org/v1"': "captions.variants.0.base_url: allowed: an address such as "
+    "https://openrouter.ai/api/v1 or http://127.0.0.1:8000/v1",
+    f'{CHAT}base_url = "https://me:sk-1@example.org/v1"': "captions.variants.0.base_url: allowed: an address without a "
+    "name or key in it; keys come from the environment, see api_key_env",
+    f'{CHAT}base_url = "https://example.org/v1?key=sk-1"': "captions.variants.0.base_url: allowed: an address without "
+    "a name or key in it; keys come from the environment, see api_key_env",
+    f"{CHAT}base_url = 3": "captions.variants.0.base_url: allowed: a text",
+    f'{CHAT}user_prompt = ""': 'captions.variants.0.user_prompt: "" given, and no system_prompt; allowed: a question, '
+    "or an instruction",
+    f'{CHAT}api_key_env = "sk-1"': "captions.variants.0.api_key_env: allowed: the name of an environment variable, "
+    'which holds the key; "" where none is needed',
     f"{CHAT}image_max_side = 9000": "captions.variants.0.image_max_side: 9000 given; should be less than or equal to "
     "8192",
     f"{CHAT}temperature = 3": "captions.variants.0.temperature: 3 given; should be less than or equal to 2",
@@ -209,12 +242,37 @@ def test_every_key_can_be_written(tmp_path: Path) -> None:
         [[sources]]
         path = "/srv/more"
         name = "more"
+        [[sources]]
+        kind = "tars"
+        path = "tars"
+        name = "shards"
+        prefix = "tars/"
+        id = "json"
+        id_field = "number"
+        [[sources]]
+        kind = "parquet"
+        path = "rows"
+        name = "rows"
+        prefix = "rows/"
+        image = "photo.bytes"
+        id = "number"
+        metadata = ["title", "tags"]
+        [[sources]]
+        kind = "bucketed_shards"
+        path = "published"
+        name = "published"
+        prefix = "published/"
         [buckets]
-        base_resolutions = [256]
+        base_resolutions = [256, 512]
         divisible = 8
-        too_small_policy = "drop"
+        protos = ["1024x1024", "1216x832"]
+        too_small_policy = "next_bucket"
+        [duplicates]
+        exact = "drop"
+        near = true
+        near_distance = 2
         [images]
-        mode = "reencode_jpeg"
+        mode = "passthrough_jpeg"
         quality = 90
         subsampling_policy = "444"
         adaptive_scale_threshold = 1
@@ -225,6 +283,9 @@ def test_every_key_can_be_written(tmp_path: Path) -> None:
         [shards]
         shard_size = 10
         shards_per_partition = 2
+        [release]
+        samples = false
+        webshart = true
         [captions]
         priority = [{ variant = "caption_title", backend = "sidecar", model = "json:title" }]
         missing_caption_policy = "drop"
@@ -306,7 +367,8 @@ def test_every_key_can_be_written(tmp_path: Path) -> None:
     chat = said["captions"]["variants"][2]
     chat |= {name: json.loads(chat[name]) for name in ("provider", "extra_body")}  # kept as JSON, which can be hashed
     assert said == tomllib.loads(text)
-    assert set(settings.model_dump()["sources"][0]) == set(tomllib.loads(text)["sources"][0])
+    for source, written in zip(settings.sources, tomllib.loads(text)["sources"], strict=True):
+        assert written["path"] == "/srv/more" or set(type(source).model_fields) == set(written)
     assert settings.workers == 3
     assert settings.resolve("/srv/more") == Path("/srv/more")
 

@@ -8,7 +8,16 @@ import pytest
 from pydantic import BaseModel
 
 from dataset_assets.errors import SettingsError, StorageError
-from dataset_assets.settings import ChatSettings, Settings, SidecarSettings, load_settings, parse_settings
+from dataset_assets.settings import (
+    ChatSettings,
+    ExportSettings,
+    ParquetSettings,
+    Settings,
+    SidecarSettings,
+    TarSettings,
+    load_settings,
+    parse_settings,
+)
 from dataset_assets.template import write_template
 from dataset_assets_tests import children
 
@@ -55,8 +64,9 @@ def test_every_key_is_named_and_explained(tmp_path: Path) -> None:
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
     } - {"variants"}  # tables, each under its heading
     assert {key for key in keys if key not in said and f"{key} = " not in text} == set()
-    for table in ("[dataset]", "[[sources]]", "[buckets]", "[images]", "[images.crop]", "[shards]", "[captions]"):
-        assert any(line.startswith(table) for line in lines)
+    tables = ("dataset", "[sources]", "buckets", "duplicates", "images", "images.crop", "shards", "release", "captions")
+    for table in tables:
+        assert any(line.startswith(f"[{table}]") for line in lines)
     assert "[[captions.variants]]" in lines
     assert any(line.startswith("[captions.review]") for line in lines)
     assert "[work]" in lines
@@ -74,6 +84,23 @@ def test_keys_that_are_commented_out_are_valid_too(tmp_path: Path) -> None:
     assert settings.dataset.catalog.startswith("sqlite:////")
     assert settings.captions.variants[0] == SidecarSettings(name="caption_sidecar", extension="json", field="title")
     assert settings.captions.priority == parse_settings({}, folder=tmp_path).captions.priority
+
+
+def test_the_other_sources_that_are_commented_out_have_every_key_with_its_default(tmp_path: Path) -> None:
+    text = write_template(tmp_path, tmp_path, "name").read_text()
+    block = re.search(r"(?:^#.*\n)+", text[text.index("# [[sources]]") :], re.MULTILINE)
+    assert block
+    shown = re.sub(r"^# ?", "", block[0], flags=re.MULTILINE)
+
+    _, *sources = parse_settings(tomllib.loads(text.replace(block[0], shown)), folder=tmp_path).sources
+
+    assert sources == [
+        TarSettings(kind="tars", path="/path/to/tars"),
+        ParquetSettings(kind="parquet", path="/path/to/parquet"),
+        ExportSettings(kind="bucketed_shards", path="/path/to/export"),
+    ]
+    said = tomllib.loads(shown)["sources"]
+    assert [set(source) for source in said] == [set(type(one).model_fields) for one in sources]
 
 
 def test_the_model_that_is_commented_out_has_every_key_with_its_default(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from dataset_assets.freshness import Verdict
 from dataset_assets.progress import Lines
-from dataset_assets.status import Summary
+from dataset_assets.status import NearSummary, Summary
 from dataset_assets.terminal import Bars, print_status, print_summary, show_progress
 
 ODD = "[bold]odd[/] name [/red]"  # valid nowhere, but no reason to crash or to lose a letter
@@ -41,10 +41,22 @@ def summary(**changes: Any) -> Summary:
         },
         "captions": {"caption_sidecar": {"ok": 1_200, "missing": 300}},
         "left": {},
+        "near": None,
         "bytes": 123_456_789,
         "shards": 3,
     }
     return Summary(**fields | changes)
+
+
+def test_a_summary_says_where_near_duplicates_are_named() -> None:
+    near = NearSummary(images=1_200, groups=34, report=f"/data/{ODD}/near.parquet")
+    there, without = console(), console()
+
+    print_summary(there, summary(near=near))
+    print_summary(without, summary())
+
+    assert f"near duplicates: 1,200 images in 34 groups, see /data/{ODD}/near.parquet\n" in printed(there)
+    assert "near" not in printed(without)
 
 
 def test_a_summary_shows_every_number() -> None:

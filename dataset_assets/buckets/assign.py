@@ -44,8 +44,8 @@ def assign_buckets(dataset: Dataset, *, force: bool = False, progress: Progress 
     work = begin(dataset, Stage.BUCKET_ASSIGNMENTS, force=force)
     if isinstance(work, Outcome):
         return Assignment(work, PlanChanges(list_plans(dataset)))
-    if dataset.settings.duplicates.exact == "drop":
-        fill_checksums(dataset, progress or Silence())
+    comparing = dataset.settings.duplicates.exact == "drop"
+    unread = fill_checksums(dataset, progress or Silence()) if comparing else 0
     buckets = list_buckets(dataset.settings.buckets)
     with dataset.catalog.writing() as connection:
         register_variants(connection, dataset.settings.captions)
@@ -54,18 +54,20 @@ def assign_buckets(dataset: Dataset, *, force: bool = False, progress: Progress 
         filled = count_slots(connection)
     seated = sum(filled.values())
     too_small = counts.pop("", 0) - seated - sum(moved.drops.values())
+    drops = {**counts, DropReason.TOO_SMALL.value: too_small, **moved.drops}
     plans = write_plans(dataset)
     outcome = work.finish(
         output=fingerprint(plans.digests),
         report={
-            "seen": seated + too_small + sum(counts.values()),
+            "seen": seated + sum(drops.values()),
             "assigned": seated,
-            "drops": {**counts, DropReason.TOO_SMALL.value: too_small, **moved.drops},
+            "drops": drops,
             "seated": moved.seated,
             "released": moved.released,
             "buckets": filled,
             "partitions": len(plans.digests),
             "partitions_changed": len(plans.changed),
+            "retry": unread,  # it is not known whether they are duplicates
         },
     )
     return Assignment(outcome, plans)
@@ -98,7 +100,7 @@ def _seat(connection: Connection, buckets: Sequence[Bucket], settings: Settings)
 
 def _admit(images: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, dict[str, int]]:
     """Return the images that may have a slot, and how many may not, by reason."""
-    drops = {}
+    drops: dict[str, int] = {}
     if settings.images.mode == "passthrough_jpeg":
         jpegs = images["format"].isin(JPEG_FORMATS)
         drops[DropReason.NOT_JPEG.value] = int((~jpegs).sum())

@@ -97,9 +97,6 @@ def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool,
         click.echo(json.dumps(asdict(summary) | {"contact_sheet": str(layout.contact_sheet)}))
         return
     print_summary(Console(), summary)
-    if near := summary.near:
-        found = f"{near['images']:,} images in {near['groups']:,} groups"
-        click.echo(f"near duplicates: {found}, see {layout.near_duplicates}")
     click.echo(f"export         {layout.export}\ncontact sheet  {layout.contact_sheet}")
 
 

@@ -10,6 +10,7 @@ from dataset_assets.errors import DropReason, SampleError
 from dataset_assets.images.decode import decode
 from dataset_assets.images.encode import choose_subsampling, encode
 from dataset_assets.images.geometry import choose_corner, cover_scale, cover_size, crop_box
+from dataset_assets.images.looks import hash_look
 from dataset_assets.images.probe import open_image
 from dataset_assets.images.resize import resize
 from dataset_assets.images.review import measure_spread
@@ -33,7 +34,8 @@ def make_crop(data: bytes, task: CropTask, settings: ImageSettings) -> Crop:
     size = cover_size((src_w, src_h), task.target)
     x, y = crop_box(size, task.target, task.image_id, settings.crop)
     quality, subsampling = (0, "source") if passed else (settings.quality, choose_subsampling(scale, settings))
-    shown = pixels if passed else resize(pixels, size)[y : y + h, x : x + w]
+    whole = pixels if passed else resize(pixels, size)
+    shown = whole if passed else whole[y : y + h, x : x + w]
     return Crop(
         jpeg=data if passed else encode(shown, quality, subsampling),
         w=stored[0],
@@ -48,6 +50,7 @@ def make_crop(data: bytes, task: CropTask, settings: ImageSettings) -> Crop:
         subsampling=subsampling,
         source_sha256=sha256(data).hexdigest(),
         spread=measure_spread(shown),
+        look=hash_look(whole),  # not of the crop: where that is cut follows from the image's id
     )
 
 

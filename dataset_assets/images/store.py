@@ -37,6 +37,7 @@ CROP_SCHEMA = pa.schema(
         ("quality", pa.int32()),
         ("subsampling", pa.string()),
         ("spread", pa.float64()),
+        ("look", pa.string()),
     ]
 )
 _REUSE = ["made_from", "passing", "timeout"]  # what decides whether a row can be copied

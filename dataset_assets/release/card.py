@@ -6,14 +6,18 @@ Only words and tables are made here, from a finished manifest; nothing is counte
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
+from dataset_assets.release.loading import render_loading
 from dataset_assets.settings import DatasetSettings
 from dataset_assets.shards.sample import SAMPLE_FIELDS
+from dataset_assets.storage.layout import EXPORT_SAMPLES
 
 SHARDS_GLOB = "buckets/*/shard-*.tar"
+WEBSHART_GLOB = "buckets/*/shard-*.json"
 
 _PREVIEW = 20  # bucket ids
 _TOP_VARIANTS = 30
@@ -32,6 +36,13 @@ _SUBSAMPLING = {
     "adaptive_scale": "4:4:4 where `scale` is below {threshold}, 4:2:0 elsewhere",
     "444": "always 4:4:4",
     "420": "always 4:2:0",
+}
+_TABLES = {
+    EXPORT_SAMPLES: """\
+a row for each sample, in the order of the shards, with its caption, the fields of its `.json`, and
+  where its members lie in the tar (`jpg_offset`, `jpg_size`, …). [Below](#python-pandas-some-of-the-samples) is how to
+  read some samples with it; DuckDB and polars filter it as well""",
+    WEBSHART_GLOB: "an index of the tar beside it, which the Python package `webshart` reads",
 }
 _SMALL = {
     "drop": "is left out",
@@ -66,60 +77,6 @@ size (`target_w`, `target_h`) is what the image was planned for, not the size of
 apply its EXIF orientation, then resize and crop while loading. An image that would have to be upsampled to fill its
 target {small} (`too_small_policy={too_small}`)."""
 
-_LOADING = r'''## Efficient loading
-
-- Read a tar from its start to its end: that is what disks and networks are fast at.
-- Shuffle the order of the shards, then the samples in a buffer: nothing has to be read at random.
-- `manifest.json` lists every bucket and shard, with the sample count and sha256 of each shard.
-
-The snippets run as they are printed, with this repository as the current directory.
-`datasets.load_dataset` reads it as well: the `configs` entry of this card names the shards.
-
-### Python (`webdataset`)
-
-```python
-from glob import glob
-
-import webdataset as wds  # pip install webdataset pillow
-
-shards = sorted(glob("buckets/*/shard-*.tar"))  # put a bucket id for the first * to read that bucket only
-dataset = (
-    wds.WebDataset(shards, shardshuffle=len(shards))
-    .shuffle(1000)
-    .decode("pil")  # .jpg becomes a PIL image, .txt a str, .json a dict
-    .to_tuple("jpg", "txt", "json")
-)
-for image, caption, meta in dataset:
-    print(meta["bucket_id"], image.size, caption.removesuffix("\n"))
-    break
-```
-
-### Python (`tarfile`, nothing to install)
-
-```python
-import json
-import tarfile
-from pathlib import Path
-
-
-def read_shard(path):
-    """Yield (JPEG bytes, caption, metadata) of every sample, in one pass over the file."""
-    with tarfile.open(path, "r|") as tar:
-        sample = {}
-        for member in tar:
-            extension = member.name.rpartition(".")[2]
-            sample[extension] = tar.extractfile(member).read()
-            if extension == "json":  # a sample is its .jpg, .txt and .json, in this order
-                caption = sample["txt"].decode().removesuffix("\n")
-                yield sample["jpg"], caption, json.loads(sample["json"])
-
-
-shard = min(Path("buckets").glob("*/shard-*.tar"))
-for jpeg, caption, meta in read_shard(shard):
-    print(meta["bucket_id"], len(jpeg), "bytes", caption)
-```
-'''
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptionUsage:
@@ -139,7 +96,7 @@ def render_card(manifest: Mapping[str, Any], usage: CaptionUsage, dataset: Datas
         _buckets(manifest),
         _captions(manifest, usage),
         _summary(manifest),
-        _LOADING,
+        render_loading(manifest),
     )
     return "\n\n".join(sections)
 
@@ -212,7 +169,7 @@ The repository holds:
 
 - `manifest.json`: the settings, the caption sources, and every bucket with its shards
 - `buckets/<bucket_id>/shard-*.tar`
-
+{_tables(manifest)}
 A sample is three members of a tar, one after the other:
 
 - `<key>.jpg`: the image
@@ -220,6 +177,13 @@ A sample is three members of a tar, one after the other:
 - `<key>.json`: {", ".join(f"`{field}`" for field in SAMPLE_FIELDS)}
 
 `<key>` is the sha256 of the sample's `image_id`, 64 hex digits."""
+
+
+def _tables(manifest: Mapping[str, Any]) -> str:
+    """Return a line for each kind of table beside the tars, with its newline."""
+    paths = [PurePosixPath(file["path"]) for file in manifest.get("files", ())]
+    there = {glob: said for glob, said in _TABLES.items() if any(path.match(glob) for path in paths)}
+    return "".join(f"- `{glob.replace('/*/', '/<bucket_id>/')}`: {said}\n" for glob, said in there.items())
 
 
 def _preprocessing(manifest: Mapping[str, Any]) -> str:

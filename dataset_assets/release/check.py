@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 from pydantic import ValidationError
 
@@ -16,6 +17,7 @@ from dataset_assets.release.manifest import (
     format_of,
     parse_manifest,
 )
+from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST
 
 _FIRST_COUNTERS = ("images_seen", "images_exported", *tuple(DropReason)[:4])  # a summary starts with the card's
 
@@ -35,7 +37,7 @@ def check_manifest(raw: Mapping[str, object]) -> tuple[Manifest | None, list[str
         return None, [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
     except ValueError as error:
         return None, [str(error)]
-    faults = _check_form(raw, manifest) + _check_bases(manifest) + _check_summary(manifest)
+    faults = _check_form(raw, manifest) + _check_bases(manifest) + _check_summary(manifest) + _check_files(manifest)
     try:
         allowed = manifest_buckets(manifest)
     except ValueError as error:
@@ -86,6 +88,23 @@ def _check_summary(manifest: Manifest) -> list[str]:
     if summary["images_exported"] != (held := sum(entry.count for entry in manifest.buckets.values())):
         faults.append(f"summary: images_exported is {summary['images_exported']}, but the buckets hold {held}")
     return faults
+
+
+def _check_files(manifest: Manifest) -> list[str]:
+    paths = [file.path for file in manifest.files or ()]
+    tars = {shard.path for entry in manifest.buckets.values() for shard in entry.shards}
+    taken = {EXPORT_CARD, EXPORT_MANIFEST} | tars
+    wrong = [path for path in paths if path in taken or not _is_path(path)]
+    faults = [f"files: {path!r} is not the path of another file" for path in wrong]
+    if paths != sorted(set(paths)):
+        faults.append("files are not in the string order of their paths, each once")
+    return faults
+
+
+def _is_path(path: str) -> bool:
+    """Return whether a path stays inside the export, and is written the one way that there is."""
+    pure = PurePosixPath(path)
+    return str(pure) == path != "." and path.isprintable() and not pure.is_absolute() and ".." not in pure.parts
 
 
 def _check_bucket(entry: BucketEntry, bucket: Bucket | None) -> list[str]:

@@ -26,7 +26,7 @@ from dataset_assets.release.check import check_manifest
 from dataset_assets.release.manifest import ShardEntry, load_manifest
 from dataset_assets.shards.check import Promise
 from dataset_assets.shards.partition import Partition
-from dataset_assets.shards.verify import Report, check_files, list_files, verify_shards
+from dataset_assets.shards.verify import NO_TABLES, Report, check_files, list_files, verify_shards
 from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST
 from dataset_assets.work import holding_lock
 
@@ -49,10 +49,15 @@ def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Pro
     done = {piece.path for piece in known}
     pieces = [piece for piece in written if piece.path not in done]
     tasks = [
-        (dataset.layout.root / piece.path, make_entry(piece), promises[Partition.parse(piece.partition).bucket_id])
+        (
+            dataset.layout.root / piece.path,
+            make_entry(piece),
+            promises[Partition.parse(piece.partition).bucket_id],
+            NO_TABLES,
+        )
         for piece in pieces
     ]
-    times = [path.stat().st_mtime_ns if path.exists() else 0 for path, _, _ in tasks]
+    times = [path.stat().st_mtime_ns if path.exists() else 0 for path, *_ in tasks]
     reports = verify_shards(tasks, settings.workers, progress or Silence())
     damaged = [piece for piece, report in zip(pieces, reports, strict=True) if report.faults]
     intact = [read[piece.path] for piece in known] + [
@@ -118,6 +123,11 @@ def inspect_export(dataset: Dataset) -> list[str]:
     faults += [f"{path}: the manifest and the catalog differ" for path in listed if listed[path] != recorded.get(path)]
     faults += [f"{path}: not in {EXPORT_MANIFEST}" for path in recorded.keys() - listed.keys()]
     faults += [f"{piece.path}: missing or of another size" for piece in pieces if not is_whole(dataset.layout, piece)]
+    faults += [
+        f"{file.path}: of another size than {EXPORT_MANIFEST} says"
+        for file in manifest.files or ()
+        if (path := dataset.layout.export / file.path).is_file() and path.stat().st_size != file.bytes
+    ]
     others = check_files(manifest, list_files(dataset.layout.export).keys())
     return faults + [str(fault) for fault in others if fault.file != EXPORT_CARD]  # the card is made after this
 

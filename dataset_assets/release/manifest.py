@@ -26,6 +26,8 @@ Side = Annotated[int, Field(ge=1, le=65535)]  # pixels: a JPEG has no longer one
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 PromptDigest = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]  # "" where there is no prompt
 
+_NO_CONTENT = ("created_at", "export_id", "summary", "files")  # keys that do not shape the export id
+
 
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -37,6 +39,14 @@ class ShardEntry(_Entry):
     path: str
     count: Positive
     bytes: Positive
+    sha256: Digest
+
+
+class FileEntry(_Entry):
+    """Another file of the export: its path there, its size in bytes and its hash."""
+
+    path: str
+    bytes: Count
     sha256: Digest
 
 
@@ -124,6 +134,8 @@ class Manifest(_Entry):
     caption_sources: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)$")], SourceEntry]  # by caption_source_id
     buckets: dict[str, BucketEntry]  # in string order of the ids
     summary: dict[str, Count]
+    # What lies beside the tars, README.md apart, in the string order of the paths; absent where there is nothing.
+    files: Annotated[tuple[FileEntry, ...], Field(min_length=1)] | None = None
 
     def dump(self) -> dict[str, object]:
         """Return the manifest as JSON's types."""
@@ -150,6 +162,7 @@ def build_manifest(
     caption_sources: Mapping[int, SourceEntry],
     images_seen: int,
     drops: Mapping[DropReason, int],
+    files: Iterable[FileEntry] = (),
 ) -> dict[str, object]:
     """Return the manifest of these shards, with its export id.
 
@@ -176,6 +189,7 @@ def build_manifest(
         caption_sources={str(number): caption_sources[number] for number in sorted(caption_sources)},
         buckets={entry.bucket.id: _bucket_entry(entry) for entry in used},
         summary=_summary(images_seen, sum(entry.count for entry in used), drops),
+        files=tuple(sorted(files, key=lambda file: file.path)) or None,
     ).dump()
     return manifest | {"export_id": export_id(manifest)}
 
@@ -188,9 +202,10 @@ def format_of(base_resolutions: Sequence[int]) -> Format:
 def export_id(manifest: Mapping[str, object]) -> str:
     """Return the 16 hexadecimal digits that name a manifest's content, whatever `export_id` it holds.
 
-    The samples' hashes and the settings shape it; when it was made and what was left out do not.
+    The tars' hashes and the settings shape it; when it was made, what was left out, and the files that only repeat
+    what the tars hold do not.
     """
-    content = {key: value for key, value in manifest.items() if key not in ("created_at", "export_id", "summary")}
+    content = {key: value for key, value in manifest.items() if key not in _NO_CONTENT}
     sources = content.pop("caption_sources")
     assert isinstance(sources, Mapping)
     content["caption_sources"] = {

@@ -1,4 +1,7 @@
-"""The last stages: manifest and card of everything the shards recorded. No tar and no image is opened here."""
+"""The last stages: manifest and card of everything the shards recorded. No tar and no image is opened here.
+
+The files beside the tars are made in files.py.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -13,6 +16,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, IncompleteError
 from dataset_assets.freshness import MODIFIED, Stage, find_state, fingerprint
 from dataset_assets.release.card import CaptionUsage, render_card
+from dataset_assets.release.files import clear_files, write_files
 from dataset_assets.release.inspect import make_entry
 from dataset_assets.release.manifest import (
     BucketShards,
@@ -24,7 +28,6 @@ from dataset_assets.release.manifest import (
 from dataset_assets.shards.partition import Partition
 from dataset_assets.status import judge_all
 from dataset_assets.storage.atomic import remove, write_bytes
-from dataset_assets.storage.layout import shard_path
 from dataset_assets.work import Outcome, Work, begin, holding_lock
 
 _NAMED = 3  # stale partitions that a message names
@@ -42,15 +45,16 @@ def write_manifest(dataset: Dataset, *, force: bool = False) -> Outcome:
     if isinstance(work, Outcome):
         return work
     with dataset.catalog.reading() as connection:
-        shards = load_pieces(connection, Stage.SHARDS)
+        shards = sorted(load_pieces(connection, Stage.SHARDS), key=_place_of)
     assigned = find_state(work.states, Stage.BUCKET_ASSIGNMENTS).report
     drops = sum((Counter(piece.facts["drops"]) for piece in shards), Counter(assigned["drops"]))
     if not any(piece.path for piece in shards):
         for path in (dataset.layout.manifest, dataset.layout.card):
             remove(path)  # of tars that are gone
+        clear_files(dataset)
         said = ", ".join(f"{reason} {count:,}" for reason, count in drops.most_common() if count)
         raise IncompleteError(f"there is nothing to export: {assigned['seen']:,} images seen{said and f' ({said})'}")
-    _remove_strays(dataset, shards)
+    files = write_files(work, [piece for piece in shards if piece.path])
     manifest = build_manifest(
         dataset.settings,
         created_at=datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -58,6 +62,7 @@ def write_manifest(dataset: Dataset, *, force: bool = False) -> Outcome:
         caption_sources=_used_sources(dataset, shards),
         images_seen=assigned["seen"],
         drops={DropReason(reason): count for reason, count in drops.items()},
+        files=files,
     )
     data = dump_manifest(manifest)
     work.replace()
@@ -99,12 +104,9 @@ def write_card(dataset: Dataset, *, force: bool = False) -> Outcome:
     return work.finish(output=fingerprint(card.decode()), report={"bytes": len(card)})
 
 
-def _remove_strays(dataset: Dataset, shards: Iterable[Piece]) -> None:
-    """Remove tars that no shard is recorded of: a catalog that was lost made them."""
-    known = {piece.path for piece in shards}
-    for path in dataset.layout.export.glob(shard_path("*", 0).replace("000000", "*")):
-        if str(path.relative_to(dataset.layout.root)) not in known:
-            remove(path)
+def _place_of(shard: Piece) -> tuple[str, int]:
+    """Return where a shard stands in the export."""
+    return Partition.parse(shard.partition).bucket_id, shard.number
 
 
 def _put(work: Work, path: Path, output: str) -> None:
@@ -118,7 +120,7 @@ def _require_fresh_shards(dataset: Dataset) -> None:
     faults = [
         f"{stage} {partition}: {verdict.state}, {verdict.reason}".replace(" :", ":")
         for (stage, partition), verdict in judge_all(dataset).items()
-        if stage in wanted and not verdict.fresh
+        if stage in wanted and not (verdict.fresh or verdict.retry)
     ]
     if faults:
         more = f" (and {len(faults) - _NAMED} more)" if len(faults) > _NAMED else ""
@@ -129,9 +131,9 @@ def _require_fresh_shards(dataset: Dataset) -> None:
 
 
 def _fill_buckets(dataset: Dataset, shards: Iterable[Piece]) -> list[BucketShards]:
-    """Return every bucket with its tars, in order."""
+    """Return every bucket with its tars, given all of them in order."""
     entries = defaultdict(list)
-    for piece in sorted(shards, key=lambda piece: piece.number):
+    for piece in shards:
         if piece.path:
             entries[Partition.parse(piece.partition).bucket_id].append(make_entry(piece))
     return [

@@ -109,6 +109,13 @@ class ShardSettings(Model):
     shards_per_partition: Annotated[int, Field(ge=1, le=100_000)] = 16
 
 
+class ReleaseSettings(Model):
+    """Which tables lie beside the tars. They repeat what the tars hold, for readers that do not go through them."""
+
+    samples: bool = True  # samples.parquet
+    webshart: bool = False  # a JSON index beside each tar, for the package of that name
+
+
 class WorkSettings(Model):
     """How much of the machine is used. Nothing here changes a byte of the export."""
 
@@ -133,6 +140,7 @@ class Settings(Model):
     duplicates: DuplicateSettings = DuplicateSettings()
     images: ImageSettings = ImageSettings()
     shards: ShardSettings = ShardSettings()
+    release: ReleaseSettings = ReleaseSettings()
     captions: CaptionSettings = CaptionSettings()
     work: WorkSettings = WorkSettings()
     automation: AutomationSettings = AutomationSettings()

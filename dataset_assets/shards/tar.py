@@ -1,4 +1,4 @@
-"""Plain ustar files, written and read in one pass. What the members mean is not known here.
+"""Plain ustar files, written and read in one pass, or their headers alone. What the members mean is not known here.
 
 Every header has the same owner, mode and time, so equal members give equal bytes on every machine; the bytes are those
 of Python's `tarfile` with USTAR_FORMAT and a fresh TarInfo. docs/format.md lists the fields.
@@ -48,6 +48,15 @@ class Member:
     name: str
     data: bytes
     offset: int  # of the data in the tar, bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one regular file of a tar lies."""
+
+    name: str
+    offset: int  # of the data in the tar, bytes
+    size: int  # of the data, bytes
 
 
 def make_header(name: str, size: int) -> bytes:
@@ -156,6 +165,24 @@ class TarReader:
         start = self.bytes
         if self._read(size).count(0) != size:
             raise TarError(start, f"{what} is not zeros")
+
+
+def list_places(file: BinaryIO) -> Iterator[Place]:
+    """Yield where each member of a tar lies, in order; only headers are read, and data may be read in between.
+
+    Raises TarError at a header that TarWriter would not have written. What lies between headers is not looked at.
+    """
+    end = 0
+    while True:
+        file.seek(end)
+        header = file.read(BLOCK)
+        if header == bytes(BLOCK):
+            return
+        if len(header) < BLOCK:
+            raise TarError(end, f"the file ends where {BLOCK} bytes should follow")
+        name, size = _parse_header(header, end)
+        yield Place(name, end + BLOCK, size)
+        end += BLOCK + size + -size % BLOCK
 
 
 def _parse_header(header: bytes, offset: int) -> tuple[str, int]:

@@ -1,15 +1,17 @@
 """Whether an export is what its manifest says, from nothing but the export's folder. Every byte of it is read.
 
 Nothing raises for bad content: what is wrong becomes a `Fault` with the file, the sample and the reason. docs/format.md
-says what is checked; what one sample must be is in check.py, and what a manifest must be in release/check.py.
+says what is checked; what one sample must be is in check.py, what a manifest must be in release/check.py, and what the
+tables beside the tars must say in release/samples.py and release/webshart.py.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from itertools import groupby, islice
+from hashlib import file_digest
+from itertools import accumulate, groupby, islice
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,12 +20,15 @@ import numpy as np
 from dataset_assets.errors import StorageError
 from dataset_assets.progress import Progress
 from dataset_assets.release.check import check_manifest, manifest_buckets
-from dataset_assets.release.manifest import Manifest, ShardEntry, load_manifest
+from dataset_assets.release.manifest import FileEntry, Manifest, ShardEntry, load_manifest
+from dataset_assets.release.samples import SamplesCheck, check_samples
+from dataset_assets.release.webshart import WebshartCheck, webshart_path
 from dataset_assets.settings import count_cores
 from dataset_assets.shards.check import Promise, check_sample
+from dataset_assets.shards.index import Row, describe_sample
 from dataset_assets.shards.sample import MEMBERS
-from dataset_assets.shards.tar import Member, TarError, TarReader
-from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST
+from dataset_assets.shards.tar import Member, Place, TarError, TarReader
+from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST, EXPORT_SAMPLES
 
 HOST_FILES = (".cache", ".git", ".gitattributes")  # what a host or its download tool puts beside an export
 DESKTOP_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")  # what looking at a folder leaves in it
@@ -74,6 +79,18 @@ class ShardReport:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """The tables that say something of one tar and are compared with it; None where there is no such table."""
+
+    samples: Path | None = None
+    first: int = 0  # row of the tar's first sample in `samples`, from 0
+    webshart: Path | None = None
+
+
+NO_TABLES = Tables()
+
+
 def verify(export: Path, *, workers: int = 0, progress: Progress) -> Report:
     """Check an export with `workers` processes, 0 for one a core, and return everything that is wrong with it."""
     files = list_files(export)
@@ -81,10 +98,14 @@ def verify(export: Path, *, workers: int = 0, progress: Progress) -> Report:
     entries = [] if manifest is None else list(_entries(manifest))
     faults += check_files(manifest, files.keys())
     faults += _check_card(manifest, files.get(EXPORT_CARD))
-    present = [(files[entry.path], entry, promise) for entry, promise in entries if entry.path in files]
+    tables, wrong = _find_tables(manifest, files)
+    faults += wrong
+    present = [
+        (files[entry.path], entry, promise, tables[entry.path]) for entry, promise in entries if entry.path in files
+    ]
     reports = verify_shards(present, workers or count_cores(), progress)
     faults += [fault for report in reports for fault in report.faults]
-    faults += _repeated_keys([entry.path for _, entry, _ in present], [report.digests for report in reports])
+    faults += _repeated_keys([entry.path for _, entry, *_ in present], [report.digests for report in reports])
     return Report(
         faults=tuple(faults),
         files=len(files),
@@ -93,9 +114,14 @@ def verify(export: Path, *, workers: int = 0, progress: Progress) -> Report:
     )
 
 
-def verify_shard(path: Path, entry: ShardEntry, promise: Promise) -> ShardReport:
-    """Check the tar at `path` against its manifest entry and what is promised of its samples, in one pass."""
+def verify_shard(path: Path, entry: ShardEntry, promise: Promise, tables: Tables = NO_TABLES) -> ShardReport:
+    """Check the tar at `path` against its manifest entry and what is promised of its samples, in one pass.
+
+    What `tables` say of the tar is compared with it on the way.
+    """
+    checks = _open_tables(tables, entry)
     faults: list[Fault] = []
+    beside: list[Fault] = []
     digests = bytearray()
     samples = read = 0
     try:
@@ -104,9 +130,13 @@ def verify_shard(path: Path, entry: ShardEntry, promise: Promise) -> ShardReport
             try:
                 for key, group in groupby(reader, _key_of):
                     samples += 1
-                    digest, reasons = _check_group(key, tuple(islice(group, len(MEMBERS) + 1)), promise)
+                    members = tuple(islice(group, len(MEMBERS) + 1))
+                    digest, reasons = _check_group(key, members, promise)
                     digests += digest
                     faults += [Fault(entry.path, key, reason) for reason in reasons]
+                    row = None if reasons or not checks else _describe(entry.path, members)
+                    beside += [Fault(one.file, key, reason) for one in checks for reason in one.compare(key, row)]
+                beside += [Fault(one.file, "", reason) for one in checks for reason in one.finish()]
             except TarError as error:
                 faults.append(Fault(entry.path, "", str(error)))
             reader.drain()
@@ -114,7 +144,59 @@ def verify_shard(path: Path, entry: ShardEntry, promise: Promise) -> ShardReport
         faults += [Fault(entry.path, "", reason) for reason in _check_totals(entry, reader, samples)]
     except OSError as error:
         faults.append(Fault(entry.path, "", f"the file cannot be read: {error.strerror or error}"))
-    return ShardReport(faults=_limit(faults), samples=samples, digests=bytes(digests), bytes=read)
+    faults = [*_limit(faults), *_limit(beside)]
+    return ShardReport(faults=tuple(faults), samples=samples, digests=bytes(digests), bytes=read)
+
+
+def _open_tables(tables: Tables, entry: ShardEntry) -> list[SamplesCheck | WebshartCheck]:
+    checks: list[SamplesCheck | WebshartCheck] = []
+    if tables.samples:
+        checks.append(SamplesCheck(tables.samples, tables.first, entry.count))
+    if tables.webshart:
+        checks.append(WebshartCheck(tables.webshart, entry))
+    return checks
+
+
+def _describe(path: str, members: tuple[Member, ...]) -> Row:
+    """Return what a table should say of a sample without a fault."""
+    places = [Place(member.name, member.offset, len(member.data)) for member in members]
+    return describe_sample(path, places, *(member.data for member in members[1:]))
+
+
+def _find_tables(manifest: Manifest | None, files: Mapping[str, Path]) -> tuple[dict[str, Tables], list[Fault]]:
+    """Return the tables of every tar by its path, and what is wrong with the listed files whatever the tars hold."""
+    listed = {file.path: file for file in manifest.files or ()} if manifest else {}
+    faults = [
+        Fault(file.path, "", reason)
+        for file in listed.values()
+        if file.path in files
+        for reason in _check_digest(files[file.path], file)
+    ]
+    there = {path: files[path] for path in listed if path in files}
+    shards = [shard for bucket in manifest.buckets.values() for shard in bucket.shards] if manifest else []
+    samples = there.get(EXPORT_SAMPLES)
+    if samples and (wrong := check_samples(samples, sum(shard.count for shard in shards))):
+        faults += [Fault(EXPORT_SAMPLES, "", reason) for reason in wrong]
+        samples = None
+    starts = accumulate((shard.count for shard in shards), initial=0)
+    tables = {
+        shard.path: Tables(samples=samples, first=first, webshart=there.get(webshart_path(shard.path)))
+        for shard, first in zip(shards, starts, strict=False)  # there is one more, after the last
+    }
+    return tables, faults
+
+
+def _check_digest(path: Path, entry: FileEntry) -> Iterator[str]:
+    try:
+        with path.open("rb") as file:
+            size, digest = path.stat().st_size, file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        yield f"the file cannot be read: {error.strerror or error}"
+        return
+    if size != entry.bytes:
+        yield f"the file has {size} bytes, but the manifest says {entry.bytes}"
+    if digest != entry.sha256:
+        yield f"the file's sha256 is {digest}, but the manifest says {entry.sha256}"
 
 
 def _read_manifest(path: Path) -> tuple[Manifest | None, list[Fault]]:
@@ -143,6 +225,7 @@ def check_files(manifest: Manifest | None, files: Set[str]) -> list[Fault]:
     if manifest is None:
         return [] if EXPORT_CARD in files else [Fault(EXPORT_CARD, "", "the file is missing")]
     listed = [EXPORT_CARD, *(shard.path for entry in manifest.buckets.values() for shard in entry.shards)]
+    listed += [file.path for file in manifest.files or ()]
     faults = [Fault(name, "", "the file is missing") for name in listed if name not in files]
     unlisted = sorted(files - {EXPORT_MANIFEST, *listed})
     return faults + [Fault(name, "", "the manifest does not list this file") for name in unlisted]
@@ -173,7 +256,7 @@ def list_files(export: Path) -> dict[str, Path]:
 
 
 def verify_shards(
-    present: list[tuple[Path, ShardEntry, Promise]], workers: int, progress: Progress
+    present: list[tuple[Path, ShardEntry, Promise, Tables]], workers: int, progress: Progress
 ) -> list[ShardReport]:
     """Return a report for each tar, in their order."""
     reports = []

@@ -1,23 +1,38 @@
-"""The shard stage: finished crops and chosen captions to tars. JPEG bytes are copied, never decoded."""
+"""The shard stage: finished crops and chosen captions to tars. JPEG bytes are copied, never decoded.
+
+Each tar has an index, outside the export, made while the tar is written. Where it alone is gone it is made of the tar.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from dataset_assets.catalog.state import Piece, load_pieces
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, OrderError
-from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings, judge_inputs, upstream
+from dataset_assets.freshness import (
+    INDEX,
+    VERSIONS,
+    Stage,
+    fingerprint,
+    fingerprint_settings,
+    is_indexed,
+    judge_inputs,
+    upstream,
+)
 from dataset_assets.images.store import Row, read_crops
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import Settings
+from dataset_assets.shards.index import describe_sample, scan_tar, write_rows, writing_samples
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import list_targets, split_shards
 from dataset_assets.shards.sample import sample_members
-from dataset_assets.shards.tar import TarWriter
+from dataset_assets.shards.tar import Place, TarError, TarWriter
 from dataset_assets.storage.atomic import remove, writing
 from dataset_assets.storage.layout import shard_path
 from dataset_assets.storage.parquet import read_table
@@ -46,7 +61,8 @@ def write_shards(dataset: Dataset, key: str, *, force: bool = False, progress: P
         progress.advance(1)
     progress.finish()
     for number in set(partition.shards) - {piece.number for piece in work.pieces}:
-        remove(dataset.layout.tar(partition.bucket_id, number))  # of an earlier cut of the bucket
+        for path in (dataset.layout.tar, dataset.layout.index):
+            remove(path(partition.bucket_id, number))  # of an earlier cut of the bucket
     facts = [piece.facts for piece in work.pieces]
     return work.finish(
         output=fingerprint([(piece.number, piece.output, piece.facts["drops"]) for piece in work.pieces]),
@@ -83,14 +99,16 @@ class _Tally:
 
 
 def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Table) -> bool:
-    """Write one tar unless it is there already, made from the same; return whether it was written."""
+    """Write one tar and its index unless they are there, made from the same; return whether the tar was written."""
     settings, layout = work.dataset.settings, work.dataset.layout
     made_from = fingerprint(fingerprint_settings(settings, Stage.SHARDS), crops.output, chosen.to_pydict())
-    if work.keep(crops.number, made_from):
+    kept = work.keep(crops.number, made_from)
+    if kept and (is_indexed(layout, kept) or _index_again(work, partition, kept)):
         return False
     remove(layout.manifest)  # which is written last: an export without it is not finished
     work.replace(crops.number)
-    path = layout.tar(partition.bucket_id, crops.number)
+    path, index = (place(partition.bucket_id, crops.number) for place in (layout.tar, layout.index))
+    shard = shard_path(partition.bucket_id, crops.number)
     tally = _Tally()
     source = layout.crops(partition.bucket_id, crops.number)
     samples = _samples(read_crops(source), chosen, settings, partition, tally)
@@ -98,12 +116,11 @@ def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Tabl
         first = next(samples, None)
         if first is None:
             remove(path)
+            remove(index)
         else:
-            with writing(path) as file:
+            with writing(path) as file, writing_samples(index) as table:
                 tar = TarWriter(file)
-                for members in chain([first], samples):
-                    for name, data in members:
-                        tar.add(name, data)
+                write_rows(table, _add_samples(tar, shard, chain([first], samples)))
                 tar.close()
     work.put(
         path if first else None,
@@ -111,14 +128,45 @@ def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Tabl
         output=tar.sha256 if first else "",
         number=crops.number,
         facts={
-            "path": shard_path(partition.bucket_id, crops.number),
+            "path": shard,
             "count": tally.count,
             "drops": dict(tally.drops),
             "selected": dict(tally.selected),
             "sources": sorted(tally.sources),
+            **(_describe_index(work, index) if first else {}),
         },
     )
     return first is not None
+
+
+def _add_samples(tar: TarWriter, shard: str, samples: Iterator[tuple[tuple[str, bytes], ...]]) -> Iterator[Row]:
+    """Add samples to a tar and yield the row of each."""
+    for members in samples:
+        places = [Place(name, tar.add(name, data), len(data)) for name, data in members]
+        yield describe_sample(shard, places, *(data for _, data in members[1:]))
+
+
+def _index_again(work: Work, partition: Partition, kept: Piece) -> bool:
+    """Make the index of a tar that is there from the tar; return whether that could be done.
+
+    What is recorded of the tar holds all the time, and its index is the same whenever it is made from it.
+    """
+    layout = work.dataset.layout
+    tar, index = (place(partition.bucket_id, kept.number) for place in (layout.tar, layout.index))
+    try:
+        with writing_samples(index) as table:
+            write_rows(table, scan_tar(tar, kept.facts["path"]))
+    except (TarError, ValueError, OverflowError):  # the last two of numbers that no column holds
+        return False
+    facts = {**kept.facts, **_describe_index(work, index)}
+    work.put(tar, made_from=kept.fingerprint, output=kept.output, number=kept.number, facts=facts)
+    return True
+
+
+def _describe_index(work: Work, index: Path) -> dict[str, Any]:
+    """Return what is recorded of an index with its tar."""
+    path = str(index.relative_to(work.dataset.layout.root))
+    return {INDEX: {"path": path, "bytes": index.stat().st_size, "version": VERSIONS["shard_index"]}}
 
 
 def _samples(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 EXPORT_MANIFEST = "manifest.json"
 EXPORT_CARD = "README.md"
+EXPORT_SAMPLES = "samples.parquet"
 
 
 def shard_path(bucket_id: str, shard: int) -> str:
@@ -58,6 +59,10 @@ class Layout:
         """The folder in which a source keeps what it knows of its archives between two scans."""
         return self.root / "listings" / source
 
+    def index(self, bucket_id: str, shard: int) -> Path:
+        """What lies where in one tar: a row a sample."""
+        return self.root / "index" / bucket_id / f"shard-{shard:06d}.parquet"
+
     @property
     def export(self) -> Path:
         """The folder that is published."""
@@ -66,6 +71,11 @@ class Layout:
     def tar(self, bucket_id: str, shard: int) -> Path:
         """One tar of the export."""
         return self.export / shard_path(bucket_id, shard)
+
+    @property
+    def samples(self) -> Path:
+        """The table of the export's samples."""
+        return self.export / EXPORT_SAMPLES
 
     @property
     def manifest(self) -> Path:
@@ -80,8 +90,13 @@ class Layout:
     @property
     def folders(self) -> tuple[Path, ...]:
         """Every folder under the root that is ours: none of a user's files are in them."""
-        names = ("plans", "crops", "selection", "review", "listings", "export", "preview", self.dagster_home.name)
-        return tuple(self.root / name for name in names)
+        names = ("plans", "crops", "selection", "review", "listings", "index", "duplicates", "export", "preview")
+        return tuple(self.root / name for name in (*names, self.dagster_home.name))
+
+    @property
+    def near_duplicates(self) -> Path:
+        """The images that look alike, for a person to look over."""
+        return self.root / "duplicates" / "near.parquet"
 
     @property
     def contact_sheet(self) -> Path:

@@ -4,7 +4,7 @@ Every page has a checksum that is verified when it is read: a crop that the disk
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def open_table(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             yield file
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last: of the columns' names
         if isinstance(error, OSError) and error.errno:  # the system's, in words of Arrow's; damage has no number
             raise StorageError(f"cannot read {path}: {os.strerror(error.errno)}") from error
         raise DamagedError(f"{path} is damaged: {error}; remove it and build again") from error
@@ -40,10 +40,28 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 @contextmanager
-def writing_table(path: Path, schema: pa.Schema, *, compression: str) -> Iterator[pq.ParquetWriter]:
-    """Yield a writer of row groups whose file becomes `path` when the block ends without an exception."""
+def writing_table(
+    path: Path,
+    schema: pa.Schema,
+    *,
+    compression: str,
+    ranged: Sequence[str] | bool = True,
+    repeating: Sequence[str] | bool = True,
+) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer of row groups whose file becomes `path` when the block ends without an exception.
+
+    Of the columns that are `ranged` each row group has the least and largest value, which readers skip it by; values
+    of those that are `repeating` are written once. True is all of them.
+    """
     with (
         writing(path) as file,
-        pq.ParquetWriter(file, schema, compression=compression, write_page_checksum=True) as writer,
+        pq.ParquetWriter(
+            file,
+            schema,
+            compression=compression,
+            write_page_checksum=True,
+            write_statistics=ranged,
+            use_dictionary=repeating,
+        ) as writer,
     ):
         yield writer

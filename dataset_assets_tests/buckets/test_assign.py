@@ -1,5 +1,7 @@
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,17 @@ from dataset_assets.buckets.protos import make_buckets
 from dataset_assets.catalog.slots import seated_images
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import OrderError
+from dataset_assets.freshness import Stage
+from dataset_assets.images.crops import make_crops
+from dataset_assets.progress import Lines
 from dataset_assets.records import sample_key
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.status import judge_all
 from dataset_assets_tests.datasets import LANDSCAPE, PORTRAIT, SQUARE, TINY, add_photo, add_photos, settings_in
-from dataset_assets_tests.photos import hostile
+from dataset_assets_tests.photos import encoded, hostile, photo
+from dataset_assets_tests.sources.doubles import Watched
+
+pytestmark = pytest.mark.usefixtures("quick_workers")
 
 WIDE, TALL, EVEN = "p1216x832", "p832x1152", "p1024x1024"  # of LANDSCAPE, PORTRAIT and SQUARE at base 64
 
@@ -247,3 +256,202 @@ def test_ids_beyond_ascii_are_seated(dataset: Dataset, tmp_path: Path) -> None:
     assign(dataset)
 
     assert set(seats(dataset)) == {"日本語.jpg", "é.jpg", "spa ce%41.jpg", "x" * 200 + ".jpg", "\\xff\\xfe.jpg"}
+
+
+NOT_JPEG, DUPLICATE, SMALL = "not_jpeg", "skipped_duplicate", "skipped_too_small"
+
+
+@contextmanager
+def dropping(folder: Path, *, exact: str = "drop", **sections: Any) -> Iterator[tuple[Dataset, Watched]]:
+    """Yield a dataset that drops duplicates, and its folder, which notices what is opened."""
+    (folder / "raw").mkdir(exist_ok=True)
+    with open_dataset(settings_in(folder, duplicates={"exact": exact}, **sections)) as dataset:
+        watched = Watched(folder / "raw")
+        yield replace(dataset, sources={"folder": watched}), watched
+
+
+def assign_watched(dataset: Dataset, watched: Watched, **options: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return the report of a scan and an assignment, and the files that were read for their content."""
+    scan_sources(dataset, allow_empty=True)
+    watched.opened.clear()
+    report = dict(assign_buckets(dataset, **options).outcome.report)
+    return report, sorted(watched.opened)
+
+
+def add_copies(folder: Path, *names: str, seed: int = 0) -> None:
+    for name in names:
+        add_photo(folder, name, seed=seed)
+
+
+def test_of_images_with_the_same_content_the_first_by_id_has_a_slot(tmp_path: Path) -> None:
+    add_copies(tmp_path, "c.jpg", "a/z.jpg", "b.jpg")
+    add_copies(tmp_path, "A.jpg", "é.jpg", seed=1)
+    add_copies(tmp_path, "alone.jpg", seed=2)
+    with dropping(tmp_path) as (dataset, watched):
+        report, read = assign_watched(dataset, watched)
+
+        assert seats(dataset).keys() == {"a/z.jpg", "A.jpg", "alone.jpg"}
+        assert read == sorted(["c.jpg", "a/z.jpg", "b.jpg", "A.jpg", "é.jpg", "alone.jpg"])
+        assert (report["seen"], report["assigned"], report["drops"]) == (6, 3, {SMALL: 0, DUPLICATE: 3})
+
+
+def test_duplicates_are_kept_by_default_and_nothing_is_read_for_it(tmp_path: Path) -> None:
+    add_copies(tmp_path, "a.jpg", "b.jpg")
+    with dropping(tmp_path, exact="keep") as (dataset, watched):
+        report, read = assign_watched(dataset, watched)
+
+        assert (report["assigned"], report["drops"], read) == (2, {SMALL: 0}, [])
+
+
+def test_the_counters_add_up_with_duplicates_of_every_kind(tmp_path: Path) -> None:
+    add_photos(tmp_path, 4)
+    add_copies(tmp_path, "copy.jpg")  # of 000.jpg
+    for name in ("tiny.jpg", "tiny too.jpg"):
+        add_photo(tmp_path, name, TINY)
+    for name in ("one.png", "two.png"):
+        (tmp_path / "raw" / name).write_bytes(encoded(photo(*LANDSCAPE), "PNG"))
+    for name in ("x.jpg", "y.jpg"):
+        (tmp_path / "raw" / name).write_bytes(hostile()["text"][1])
+    unusable = {"skipped_unsupported_format": 2}
+
+    with dropping(tmp_path) as (dataset, watched):
+        first, read = assign_watched(dataset, watched)
+    with dropping(tmp_path, images={"mode": "passthrough_jpeg"}) as (dataset, watched):
+        passing, _ = assign_watched(dataset, watched)
+
+    assert first["drops"] == {**unusable, SMALL: 1, DUPLICATE: 3}
+    assert passing["drops"] == {**unusable, SMALL: 1, DUPLICATE: 2, NOT_JPEG: 2}
+    for report, assigned in ((first, 5), (passing, 4)):
+        assert (report["seen"], report["assigned"]) == (11, assigned)
+        assert report["assigned"] + sum(report["drops"].values()) == report["seen"]
+    assert {"x.jpg", "y.jpg"}.isdisjoint(read)
+
+
+def test_when_the_first_is_removed_the_next_takes_a_slot(tmp_path: Path) -> None:
+    add_copies(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    with dropping(tmp_path) as (dataset, watched):
+        assign_watched(dataset, watched)
+        (tmp_path / "raw" / "a.jpg").unlink()
+
+        report, read = assign_watched(dataset, watched)
+
+        assert seats(dataset) == {"b.jpg": (WIDE, 1)}
+        assert (report["seated"], report["released"], report["drops"][DUPLICATE], read) == (1, 1, 1, [])
+
+
+def test_a_newcomer_whose_id_comes_first_takes_the_place_of_its_duplicate(tmp_path: Path) -> None:
+    add_copies(tmp_path, "b.jpg")
+    with dropping(tmp_path) as (dataset, watched):
+        assign_watched(dataset, watched)
+        add_copies(tmp_path, "a.jpg")
+
+        _, read = assign_watched(dataset, watched)
+
+        assert (seats(dataset), read) == ({"a.jpg": (WIDE, 1)}, ["a.jpg"])
+
+
+def test_what_was_dropped_comes_in_when_the_setting_is_taken_back(tmp_path: Path) -> None:
+    add_copies(tmp_path, "a.jpg", "b.jpg")
+    with dropping(tmp_path) as (dataset, watched):
+        assign_watched(dataset, watched)
+    with dropping(tmp_path, exact="keep") as (dataset, watched):
+        report, read = assign_watched(dataset, watched)
+        kept = seats(dataset)
+    with dropping(tmp_path) as (dataset, watched):
+        _, again = assign_watched(dataset, watched)
+        assert seats(dataset) == {"a.jpg": (WIDE, 0)}
+
+    assert kept == {"a.jpg": (WIDE, 0), "b.jpg": (WIDE, 1)}
+    assert (report["drops"], read, again) == ({SMALL: 0}, [], [])
+
+
+def test_what_changed_is_read_again_and_nothing_else(tmp_path: Path) -> None:
+    add_copies(tmp_path, "a.jpg", "b.jpg")
+    with dropping(tmp_path) as (dataset, watched):
+        assign_watched(dataset, watched)
+        add_photo(tmp_path, "b.jpg", PORTRAIT, seed=5)
+
+        assert assign_watched(dataset, watched)[1] == ["b.jpg"]
+        assert seats(dataset) == {"a.jpg": (WIDE, 0), "b.jpg": (TALL, 0)}
+
+        add_photo(tmp_path, "a.jpg", PORTRAIT, seed=5)
+        assert assign_watched(dataset, watched)[1] == ["a.jpg"]
+        assert seats(dataset) == {"a.jpg": (TALL, 1)}
+
+
+def test_files_that_cannot_be_read_are_no_duplicates_of_each_other_and_tried_again(tmp_path: Path) -> None:
+    add_copies(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    with dropping(tmp_path) as (dataset, watched):
+        scan_sources(dataset)
+        watched.failing = {"b.jpg", "c.jpg"}
+        report, _ = assign_watched(dataset, watched)
+        found = set(seats(dataset))
+        verdict = judge_all(dataset)[Stage.BUCKET_ASSIGNMENTS, ""]
+        watched.failing.clear()
+
+        later, read = assign_watched(dataset, watched)
+
+        assert (found, report["drops"][DUPLICATE], report["retry"]) == ({"a.jpg", "b.jpg", "c.jpg"}, 0, 2)
+        assert (verdict.retry, verdict.reason) == (True, "2 files could not be read last time")
+        assert (set(seats(dataset)), read) == ({"a.jpg"}, ["b.jpg", "c.jpg"])
+        assert (later["drops"][DUPLICATE], later["retry"]) == (2, 0)
+        assert judge_all(dataset)[Stage.BUCKET_ASSIGNMENTS, ""].fresh
+
+
+def test_with_nothing_to_do_and_for_a_new_image_nothing_else_is_read(tmp_path: Path) -> None:
+    add_copies(tmp_path, "a.jpg", "b.jpg")
+    with dropping(tmp_path) as (dataset, watched):
+        assign_watched(dataset, watched)
+
+        assert assign_watched(dataset, watched)[1] == []
+        assert assign_watched(dataset, watched, force=True)[1] == []
+        add_copies(tmp_path, "0.jpg", seed=1)
+        assert assign_watched(dataset, watched)[1] == ["0.jpg"]
+
+
+def test_what_was_read_for_a_crop_is_not_read_again(tmp_path: Path) -> None:
+    add_copies(tmp_path, "a.jpg", "b.jpg")
+    add_photo(tmp_path, "tiny.jpg", TINY)
+    with open_dataset(settings_in(tmp_path)) as dataset:
+        make_crops(dataset, assign(dataset).plans.digests)
+    with dropping(tmp_path) as (dataset, watched):
+        report, read = assign_watched(dataset, watched)
+
+    assert (report["drops"], read) == ({SMALL: 1, DUPLICATE: 1}, ["tiny.jpg"])
+
+
+def test_a_scan_of_contents_leaves_nothing_to_read(tmp_path: Path) -> None:
+    add_copies(tmp_path, "a.jpg", "b.jpg")
+    with dropping(tmp_path) as (dataset, watched):
+        scan_sources(dataset, checksum=True)
+        watched.opened.clear()
+
+        assert assign_buckets(dataset).outcome.report["drops"][DUPLICATE] == 1
+        assert watched.opened == []
+
+
+def test_duplicates_are_found_across_sources(tmp_path: Path) -> None:
+    path = add_photo(tmp_path, "b.jpg")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "b.jpg").write_bytes(path.read_bytes())
+    sources = [{"path": "raw", "prefix": "x/"}, {"path": "more", "name": "more", "prefix": "a/"}]
+    with open_dataset(settings_in(tmp_path, sources=sources, duplicates={"exact": "drop"})) as dataset:
+        report = assign(dataset).outcome.report
+
+        assert (seats(dataset), report["drops"][DUPLICATE]) == ({"a/b.jpg": (WIDE, 0)}, 1)
+
+
+def test_reading_contents_shows_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dataset_assets.progress._SAY_SECONDS", 0.0)
+    add_copies(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    said: list[str] = []
+    with dropping(tmp_path) as (dataset, watched):
+        assign_watched(dataset, watched, progress=Lines(said.append))
+        first = list(said)
+        assign_watched(dataset, watched, progress=Lines(said.append))
+        assign_watched(dataset, watched, progress=Lines(said.append), force=True)
+
+    assert [line.partition(", ")[0] for line in first[:3]] == [
+        f"reading content: {count} of 3 files" for count in (1, 2, 3)
+    ]
+    assert said == first

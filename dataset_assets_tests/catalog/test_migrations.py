@@ -6,7 +6,15 @@ from sqlalchemy import Connection, inspect, text
 from dataset_assets.catalog import migrations
 from dataset_assets.catalog.database import Catalog, sqlite_url
 from dataset_assets.catalog.migrations import current_version, migrate, newest_version
+from dataset_assets.catalog.near import replace_groups
 from dataset_assets.catalog.schema import metadata
+from dataset_assets_tests.catalog.rows import add_images
+
+VERSION_2 = [  # columns that version 2 added
+    *(("caption_sources", name) for name in ("activated_at", "system_prompt", "user_prompt")),
+    *(("captions", name) for name in ("attempts", "finish_reason", "provider", "prompt_tokens", "completion_tokens")),
+    *(("captions", name) for name in ("cost", "latency")),
+]
 
 
 def columns(catalog: Catalog) -> dict[str, set[str]]:
@@ -56,6 +64,26 @@ def test_an_older_catalog_takes_the_steps_it_lacks(
         assert version(newer) == was + 1
         assert "colour" in columns(newer)["images"]
         newer.close()
+
+
+def test_a_catalog_of_version_1_becomes_what_the_schema_says(tmp_path: Path, catalog: Catalog) -> None:
+    expected = columns(catalog)
+    with catalog.writing() as connection:
+        connection.exec_driver_sql("DROP TABLE near_duplicates")
+        connection.exec_driver_sql("DROP TABLE spending")
+        connection.exec_driver_sql("DROP INDEX captions_input")
+        for table, name in VERSION_2:
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {name}")
+        connection.exec_driver_sql("UPDATE schema_version SET version = 1")
+
+    newer = Catalog(sqlite_url(tmp_path / "dataset.sqlite"))
+
+    assert columns(newer) == expected
+    assert version(newer) == newest_version()
+    with newer.writing() as connection:
+        (image,) = add_images(connection, "a.jpg").values()
+        replace_groups(connection, [(image, 1, "0123456789abcdef")])
+    newer.close()
 
 
 def test_a_step_that_fails_leaves_the_catalog_as_it_was(

@@ -103,7 +103,9 @@ def test_after_one_photo_only_its_partition_runs(folder: Path) -> None:
         f"plans/{key}.parquet",
         "crops/p1216x832/shard-000002.parquet",
         f"selection/{key}.parquet",
+        "index/p1216x832/shard-000002.parquet",
         "export/buckets/p1216x832/shard-000002.tar",
+        "export/samples.parquet",
         "export/manifest.json",
         "export/README.md",
     }

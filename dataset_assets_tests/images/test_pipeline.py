@@ -6,8 +6,11 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from dataset_assets.errors import DropReason, SampleError
+from dataset_assets.images.decode import decode
 from dataset_assets.images.geometry import cover_size
+from dataset_assets.images.looks import hash_look
 from dataset_assets.images.pipeline import make_crop
+from dataset_assets.images.resize import resize
 from dataset_assets.images.review import measure_spread
 from dataset_assets.records import CropTask
 from dataset_assets.settings import CropSettings, ImageSettings
@@ -51,6 +54,19 @@ def test_the_record_says_how_much_there_is_to_see() -> None:
     right = make_crop(encoded(pixels, "PNG"), task((64, 96)), ImageSettings(crop=CropSettings(allowed_corners=(1,))))
     assert left.spread == measure_spread(pixels[:, :64]) > 0.2
     assert right.spread == 0
+
+
+@pytest.mark.parametrize("crop", [CropSettings(), CropSettings(strategy="center"), CropSettings(strategy="random")])
+@pytest.mark.parametrize("image_id", ["a.jpg", "b.jpg", "c.jpg"])
+def test_the_record_says_what_the_whole_image_looks_like(image_id: str, crop: CropSettings) -> None:
+    pixels = photo(400, 150)
+    scaled = resize(pixels, (256, 96))
+
+    cropped = make_crop(encoded(pixels, "PNG"), task((64, 96), image_id), ImageSettings(crop=crop))
+    passed = make_crop(encoded(pixels, "JPEG"), task((64, 96)), ImageSettings(mode="passthrough_jpeg"))
+
+    assert cropped.look == hash_look(scaled)
+    assert passed.look == hash_look(decode(encoded(pixels, "JPEG"), ImageSettings()))
 
 
 @pytest.mark.parametrize("size", [(127, 500), (500, 127)])

@@ -23,6 +23,7 @@ CROP = Crop(
     subsampling="4:4:4",
     source_sha256="ab" * 32,
     spread=0.512345,
+    look="0123456789abcdef",
 )
 
 

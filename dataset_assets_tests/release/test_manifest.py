@@ -10,6 +10,7 @@ from dataset_assets.errors import DropReason, IncompleteError, StorageError
 from dataset_assets.release.check import check_manifest
 from dataset_assets.release.manifest import (
     BucketShards,
+    FileEntry,
     ShardEntry,
     SourceEntry,
     build_manifest,
@@ -34,6 +35,11 @@ SOURCE = SourceEntry(
     backend="openrouter", model="m", created_at=1_776_589_694, system_prompt_sha256="5" * 64, user_prompt_sha256=""
 )
 
+FILES = [
+    FileEntry(path="samples.parquet", bytes=4096, sha256="a" * 64),
+    FileEntry(path="buckets/p1216x832/shard-000001.json", bytes=512, sha256="b" * 64),
+]
+
 
 def shard(bucket_id: str, number: int, count: int) -> ShardEntry:
     return ShardEntry(path=shard_path(bucket_id, number), count=count, bytes=10240, sha256=f"{number:064x}")
@@ -51,6 +57,7 @@ def build(settings: Settings = SETTINGS, **changes: Any) -> dict[str, Any]:
         "caption_sources": {10: SOURCE, 2: SOURCE},
         "images_seen": 1040,
         "drops": {DropReason.DUPLICATE_ID: 1, DropReason.NO_CAPTION: 2},
+        "files": FILES,
     }
     return build_manifest(settings, **inputs | changes)
 
@@ -91,7 +98,35 @@ def test_shards_that_do_not_hold_their_bucket_are_refused() -> None:
 
 def test_the_order_of_what_is_given_does_not_matter() -> None:
     buckets = [bucket("p1024x1024", 10), bucket("p512x2048"), bucket("p1216x832", 1024, 3)]
-    assert dump_manifest(build(buckets=buckets, caption_sources={2: SOURCE, 10: SOURCE})) == dump_manifest(build())
+    again = build(buckets=buckets, caption_sources={2: SOURCE, 10: SOURCE}, files=FILES[::-1])
+    assert dump_manifest(again) == dump_manifest(build())
+
+
+def test_without_other_files_there_is_no_key_for_them() -> None:
+    manifest = build(files=[])
+    assert list(manifest)[-1] == "summary"
+    assert [*manifest, "files"] == list(build())
+    assert check_manifest(manifest)[1] == []
+    assert check_manifest(manifest | {"files": []})[0] is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("../secret", "/etc/passwd", "buckets/../x", "./x", ".", "", "a//b", "a\nb", "x/"),
+        *("manifest.json", "README.md", "buckets/p1216x832/shard-000001.tar"),
+    ],
+)
+def test_a_path_that_is_not_another_files_is_refused(path: str) -> None:
+    manifest = build(files=[FileEntry(path=path, bytes=1, sha256="a" * 64)])
+    assert check_manifest(manifest)[1] == [f"files: {path!r} is not the path of another file"]
+
+
+def test_files_out_of_order_or_twice_are_faults() -> None:
+    manifest = build()
+    for files in (manifest["files"][::-1], manifest["files"][:1] * 2):
+        said = check_manifest(manifest | {"files": files})[1]
+        assert said == ["files are not in the string order of their paths, each once"]
 
 
 def test_equal_content_has_an_equal_id() -> None:
@@ -101,6 +136,7 @@ def test_equal_content_has_an_equal_id() -> None:
         caption_sources={2: later, 10: later},
         images_seen=1041,
         drops={DropReason.DECODE_ERROR: 4},
+        files=[],
     )
     assert again["export_id"] == build()["export_id"] == export_id(build())
 

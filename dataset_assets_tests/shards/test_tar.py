@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_assets.shards.tar import BLOCK, LARGEST_MEMBER, RECORD, Member, TarError, TarReader, TarWriter, make_header
+from dataset_assets.shards.tar import (
+    BLOCK,
+    LARGEST_MEMBER,
+    RECORD,
+    Member,
+    Place,
+    TarError,
+    TarReader,
+    TarWriter,
+    list_places,
+    make_header,
+)
 
 PART = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters="/"), min_size=1, max_size=30)
 NAMES = st.lists(PART.filter(lambda part: part not in (".", "..")), min_size=1, max_size=3).map("/".join)
@@ -167,6 +178,38 @@ def test_one_changed_byte_is_refused_or_is_in_the_data(offset: int, change: int)
         return
     assert [member.name for member in members] == ["a.txt", "b.txt"]
     assert [member.data for member in members] != [b"one", b"two"]
+
+
+@given(MEMBERS)
+def test_places_are_those_of_the_members(members: list[tuple[str, int]]) -> None:
+    tar = write_ours([(name, data_of(size)) for name, size in members])
+    read = [Place(member.name, member.offset, len(member.data)) for member in TarReader(io.BytesIO(tar))]
+    assert list(list_places(io.BytesIO(tar))) == read
+
+
+def test_data_may_be_read_between_two_places() -> None:
+    file = io.BytesIO(GOOD)
+    found = []
+    for place in list_places(file):
+        file.seek(place.offset)
+        found.append((place.name, file.read(place.size)))
+    assert found == [("a.txt", b"one"), ("b.txt", b"two")]
+
+
+@pytest.mark.parametrize(
+    ("tar", "offset", "what"),
+    [
+        (b"", 0, "the file ends"),
+        (GOOD[: 2 * BLOCK], 2 * BLOCK, "the file ends"),
+        (GOOD[: 3 * BLOCK - 1], 2 * BLOCK, "the file ends"),
+        (put(2 * BLOCK, b"x"), 2 * BLOCK, "checksum is wrong"),
+        (put(124, b"7"), 0, "checksum is wrong"),
+    ],
+)
+def test_places_of_what_the_writer_does_not_write_are_refused(tar: bytes, offset: int, what: str) -> None:
+    with pytest.raises(TarError, match=what) as caught:
+        list(list_places(io.BytesIO(tar)))
+    assert caught.value.offset == offset
 
 
 def test_an_error_crosses_process_borders() -> None:

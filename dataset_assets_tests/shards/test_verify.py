@@ -1,5 +1,6 @@
 """A good export is clean; whatever is damaged in it is found, with the file and the sample named."""
 
+import hashlib
 import json
 import os
 import re
@@ -8,6 +9,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -27,13 +30,15 @@ from dataset_assets_tests.exports import (
     Draft,
     bucket_of,
     edit_manifest,
+    list_again,
     make_draft,
     make_jpeg,
     make_sample,
 )
 
 A, B, C, D, E = (sample_key(image_id) for image_id in ("a.png", "b.png", "c.png", "sub/d é.png", "e.png"))
-MANIFEST = "manifest.json"
+MANIFEST, SAMPLES = "manifest.json", "samples.parquet"
+SQUARE_JSON, WIDE_JSON = SQUARE_0.replace(".tar", ".json"), WIDE_0.replace(".tar", ".json")
 
 Expected = list[tuple[str, str, str]]
 
@@ -593,3 +598,214 @@ def test_the_card_of_another_export_is_a_fault(export: Path) -> None:
 
     assert fault.file == "README.md"
     assert "0123456789abcdef" in fault.reason
+
+
+@pytest.fixture
+def with_tables(tmp_path: Path) -> Path:
+    """A good export with every table that may lie beside its tars."""
+    make_draft().write(tmp_path, tables=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_export_with_tables_is_clean(with_tables: Path, workers: int) -> None:
+    report = check(with_tables, workers)
+
+    assert (report.faults, report.files, report.samples) == ((), 9, 5)
+
+
+def edit_table(change: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
+    """Return the damage to samples.parquet that the manifest agrees with."""
+
+    def damage(export: Path) -> None:
+        pq.write_table(change(pq.read_table(export / SAMPLES)), export / SAMPLES, row_group_size=2)
+        list_again(export, SAMPLES)
+
+    return damage
+
+
+def put_cell(row: int, column: str, value: object) -> Callable[[Path], None]:
+    def change(table: pa.Table) -> pa.Table:
+        rows = table.to_pylist()
+        rows[row][column] = value
+        return pa.Table.from_pylist(rows, schema=pa.schema([field.with_nullable(True) for field in table.schema]))
+
+    return edit_table(change)
+
+
+def edit_index(path: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """Return the damage to a tar's index that the manifest agrees with."""
+
+    def damage(export: Path) -> None:
+        index = json.loads((export / path).read_bytes())
+        change(index)
+        (export / path).write_text(json.dumps(index, ensure_ascii=False, separators=(",", ":")))
+        list_again(export, path)
+
+    return damage
+
+
+def rewrite(path: str, data: bytes) -> Callable[[Path], None]:
+    """Return the damage that makes a file another one, which the manifest agrees with."""
+
+    def damage(export: Path) -> None:
+        (export / path).write_bytes(data)
+        list_again(export, path)
+
+    return damage
+
+
+def make_folder(path: str) -> Callable[[Path], None]:
+    def damage(export: Path) -> None:
+        (export / path).unlink()
+        (export / path).mkdir()
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        pytest.param(lambda export: (export / SAMPLES).unlink(), [(SAMPLES, "", "file is missing")], id="no table"),
+        pytest.param(
+            lambda export: (export / WIDE_JSON).unlink(), [(WIDE_JSON, "", "file is missing")], id="no index"
+        ),
+        pytest.param(
+            make_folder(SAMPLES), [(SAMPLES, "", "file is missing")], id="a folder in the place of the table"
+        ),
+        pytest.param(
+            cut(SAMPLES, 500),
+            [
+                (SAMPLES, "", "has 500 bytes, but the manifest says"),
+                (SAMPLES, "", "sha256 is"),
+                (SAMPLES, "", "cannot be read as Parquet"),
+            ],
+            id="cut table",
+        ),
+        pytest.param(
+            flip(WIDE_JSON, b'"offset":', 1),
+            [(WIDE_JSON, "", "sha256 is"), (WIDE_JSON, D, "nffset is 512, but in the tar it is missing"),
+             (WIDE_JSON, D, "offset is missing, but in the tar it is 512")],
+            id="one bit of an index",
+        ),
+        pytest.param(put_cell(1, "jpg_offset", 7), [(SAMPLES, B, "jpg_offset is 7, but in the tar")], id="offset"),
+        pytest.param(put_cell(4, "txt_size", 1), [(SAMPLES, E, "txt_size is 1, but in the tar it is 9")], id="size"),
+        pytest.param(put_cell(2, "caption", "x"), [(SAMPLES, C, "caption is 'x', but in the tar it is ''")], id="text"),
+        pytest.param(put_cell(3, "w", 64), [(SAMPLES, D, "w is 64, but in the tar it is 72")], id="field"),
+        pytest.param(put_cell(0, "crop_scale", None), [(SAMPLES, A, "crop_scale is None, but in the")], id="null"),
+        pytest.param(put_cell(0, "shard", WIDE_0), [(SAMPLES, A, "shard is '.*, but in the tar it is")], id="shard"),
+        pytest.param(put_cell(0, "key", "x"), [(SAMPLES, A, "row 0, where the sample belongs, has key 'x'")], id="key"),
+        pytest.param(
+            edit_table(lambda table: table.slice(1)),
+            [(SAMPLES, "", "has 4 rows, but the buckets hold 5 samples")],
+            id="a row too few",
+        ),
+        pytest.param(
+            edit_table(lambda table: table.take([1, 0, 2, 3, 4])),
+            [(SAMPLES, A, "row 0, where"), (SAMPLES, B, "row 1, where")],
+            id="rows in another order",
+        ),
+        pytest.param(
+            edit_table(lambda table: table.drop_columns("caption")),
+            [(SAMPLES, "", "caption string missing, none too many")],
+            id="a column too few",
+        ),
+        pytest.param(rewrite(SAMPLES, b"x"), [(SAMPLES, "", "cannot be read as Parquet")], id="no Parquet"),
+        pytest.param(rewrite(SQUARE_JSON, b"x"), [(SQUARE_JSON, "", "is not JSON")], id="no JSON"),
+        pytest.param(
+            edit_index(SQUARE_JSON, lambda index: index["files"][f"{B}.txt"].update(offset=1)),
+            [(SQUARE_JSON, B, f"{B}.txt: offset is 1, but in the tar it is")],
+            id="offset in an index",
+        ),
+        pytest.param(
+            edit_index(SQUARE_JSON, lambda index: index.update(filesize=1)),
+            [(SQUARE_JSON, "", "filesize is 1, but in the tar it is 30720")],
+            id="size of the tar in an index",
+        ),
+        pytest.param(
+            lambda export: (export / WIDE_JSON).rename(export / "buckets" / WIDE / "shard-000001.json"),
+            [
+                (WIDE_JSON, "", "file is missing"),
+                (f"buckets/{WIDE}/shard-000001.json", "", "the manifest does not list this file"),
+            ],
+            id="an index that is not listed",
+        ),
+    ],
+)  # fmt: skip
+def test_a_damaged_table_is_found(damage: Callable[[Path], object], expected: Expected, with_tables: Path) -> None:
+    damage(with_tables)
+    assert_found(check(with_tables), expected)
+
+
+@pytest.mark.parametrize("key", [("bytes", 7), ("sha256", "0" * 64)])
+def test_a_file_that_the_manifest_says_something_else_of_is_found(key: tuple[str, object], with_tables: Path) -> None:
+    edit_manifest(with_tables, lambda manifest: manifest["files"][-1].update([key]))
+    assert_found(check(with_tables), [(SAMPLES, "", f"but the manifest says {key[1]}")])
+
+
+def test_a_table_that_the_manifest_does_not_list_is_found(with_tables: Path) -> None:
+    edit_manifest(with_tables, lambda manifest: manifest.pop("files"))
+    assert {str(fault) for fault in check(with_tables).faults} == {
+        f"{path}: the manifest does not list this file"
+        for path in (SAMPLES, SQUARE_JSON, WIDE_JSON, SQUARE_1.replace(".tar", ".json"))
+    }
+
+
+def test_a_sample_at_fault_is_named_once_and_its_neighbours_are_compared(with_tables: Path) -> None:
+    put_cell(1, "w", 1)(with_tables)
+    put_cell(0, "w", 1)(with_tables)
+    flip(SQUARE_0, b'"a.png"', 1)(with_tables)  # whose key is no longer that of its id
+    assert_found(
+        check(with_tables),
+        [
+            (SQUARE_0, A, "not the sha256 of image_id"),
+            (SQUARE_0, A, "the hash chooses"),
+            (SQUARE_0, "", "sha256"),
+            (SAMPLES, B, "w is 1, but in the tar it is 64"),
+        ],
+    )
+
+
+def test_a_cut_tar_is_compared_as_far_as_it_goes(with_tables: Path) -> None:
+    put_cell(0, "w", 1)(with_tables)
+    edit_index(SQUARE_JSON, lambda index: index["files"].update(more={}))(with_tables)
+    data = (with_tables / SQUARE_0).read_bytes()
+    os.truncate(with_tables / SQUARE_0, data.index(f"{B}.txt".encode()) + 600)
+    report = check(with_tables)
+    assert [str(fault) for fault in report.faults if fault.file in (SAMPLES, SQUARE_JSON)] == [
+        f"{SAMPLES}: {A}: w is 1, but in the tar it is 64"
+    ]
+    assert {fault.file for fault in report.faults} == {SAMPLES, SQUARE_0}
+
+
+def test_another_version_may_list_more_files(with_tables: Path) -> None:
+    (with_tables / "extra").mkdir()
+    (with_tables / "extra" / "embeddings.npy").write_bytes(b"numbers")
+    entry = {"path": "extra/embeddings.npy", "bytes": 7, "sha256": hashlib.sha256(b"numbers").hexdigest()}
+    edit_manifest(
+        with_tables,
+        lambda manifest: manifest.update(files=sorted([*manifest["files"], entry], key=lambda file: file["path"])),
+    )
+    assert check(with_tables).ok
+    (with_tables / "extra" / "embeddings.npy").write_bytes(b"nambers")
+    assert_found(check(with_tables), [("extra/embeddings.npy", "", "sha256 is")])
+
+
+def test_faults_of_a_table_do_not_hide_those_of_a_tar(tmp_path: Path) -> None:
+    draft = make_draft(shards={"shard_size": 500})
+    draft.tars = {
+        SQUARE_0: [
+            make_sample(draft.settings, f"{number}.png", (64, 64), bucket_of(draft.settings, SQUARE), "", NO_CAPTION)
+            for number in range(130)
+        ]
+    }
+    draft.write(tmp_path, tables=True)
+    edit_table(lambda table: table.set_column(0, table.schema.field(0), pa.array(["x"] * 130)))(tmp_path)
+    flip(SQUARE_0, b"\xff\xda", 200)(tmp_path)
+
+    faults = check(tmp_path).faults
+
+    files = [fault.file for fault in faults]
+    assert files.count(SAMPLES) == 101
+    assert str(faults[-1]) == f"{SAMPLES}: and 30 more faults that are not listed"
+    assert files.count(SQUARE_0) == 1

@@ -1,5 +1,7 @@
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +9,22 @@ import pytest
 
 from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.captions.select import select_captions
-from dataset_assets.catalog.state import load_pieces
+from dataset_assets.catalog.state import load_pieces, put_piece
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import OrderError
-from dataset_assets.freshness import Stage
+from dataset_assets.freshness import INDEX, Stage
+from dataset_assets.progress import Silence
 from dataset_assets.records import sample_key
+from dataset_assets.shards.index import scan_tar
 from dataset_assets.shards.plan import read_plan
 from dataset_assets.shards.tar import TarReader
+from dataset_assets.shards.verify import verify
 from dataset_assets.shards.write import write_shards
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.status import judge_all
+from dataset_assets.storage.layout import shard_path
+from dataset_assets.storage.parquet import read_table
+from dataset_assets.work import Work
 from dataset_assets_tests.datasets import add_photo, build_library, caption, partition_keys, settings_in
 
 WIDE, TALL = "p1216x832", "p832x1152"
@@ -31,6 +40,12 @@ def tars(dataset: Dataset) -> dict[str, int]:
     """Return when each tar was written."""
     folder = dataset.layout.export / "buckets"
     return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.rglob("*.tar")}
+
+
+def indexes(dataset: Dataset) -> dict[str, Path]:
+    """Return the index files."""
+    folder = dataset.layout.index(WIDE, 0).parents[1]
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.parquet")}
 
 
 def touched(before: dict[str, int], after: dict[str, int]) -> set[str]:
@@ -189,11 +204,185 @@ def test_the_tar_of_an_emptied_shard_is_removed(dataset: Dataset, built: Path) -
     assert pieces(dataset, f"{WIDE}_000000-000001").keys() == {0}
 
 
-def test_another_cut_leaves_no_tar_of_the_old_one(built: Path) -> None:
+def test_another_cut_leaves_no_tar_and_no_index_of_the_old_one(built: Path) -> None:
     with open_dataset(settings_in(built, shards={"shard_size": 100})) as dataset:
         build_library(dataset)
 
         assert set(tars(dataset)) == {f"{name}/shard-000000.tar" for name in (WIDE, TALL, "p1024x1024")}
+        assert set(indexes(dataset)) == {f"{name}/shard-000000.parquet" for name in (WIDE, TALL, "p1024x1024")}
+
+
+def test_every_tar_has_an_index_that_says_what_is_in_it(dataset: Dataset) -> None:
+    found = indexes(dataset)
+
+    assert found.keys() == {name.replace(".tar", ".parquet") for name in tars(dataset)}
+    for bucket_id, shard in ((WIDE, 0), (WIDE, 2), (TALL, 1)):
+        path = dataset.layout.tar(bucket_id, shard)
+        rows = read_table(dataset.layout.index(bucket_id, shard)).to_pylist()
+        assert rows == list(scan_tar(path, shard_path(bucket_id, shard)))
+        assert [row["image_id"] for row in rows] == images_of(dataset, bucket_id, shard)
+        data, held = path.read_bytes(), members(path)
+        for row in rows:
+            for extension in ("jpg", "txt", "json"):
+                start = row[f"{extension}_offset"]
+                place = slice(start, start + row[f"{extension}_size"])
+                assert data[place] == held[f"{row['key']}.{extension}"]
+
+
+def lose(path: Path) -> None:
+    path.unlink()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("damage", [lose, truncate])
+def test_a_damaged_index_is_made_of_its_tar_which_stays_as_it_is(
+    dataset: Dataset, damage: Callable[[Path], None]
+) -> None:
+    path, key, before = dataset.layout.index(WIDE, 1), f"{WIDE}_000000-000001", tars(dataset)
+    whole = path.read_bytes()
+    damage(path)
+
+    outcome = write_shards(dataset, key)
+
+    assert (outcome.reused, outcome.report["written"]) == (False, 0)
+    assert path.read_bytes() == whole
+    assert tars(dataset) == before
+    assert dataset.layout.manifest.exists()
+    assert write_shards(dataset, key).reused
+    assert all(verdict.fresh for verdict in judge_all(dataset).values())
+
+
+def forget_indexes(dataset: Dataset) -> None:
+    """Make of the dataset what a version that knew no indexes left."""
+    shutil.rmtree(dataset.layout.index(WIDE, 0).parents[1])
+    with dataset.catalog.writing() as connection:
+        for piece in load_pieces(connection, Stage.SHARDS):
+            facts = {name: value for name, value in piece.facts.items() if name != INDEX}
+            put_piece(connection, replace(piece, facts=facts))
+
+
+def test_tars_of_an_older_version_get_their_indexes_and_are_not_written_again(dataset: Dataset) -> None:
+    before, made = tars(dataset), {name: path.read_bytes() for name, path in indexes(dataset).items()}
+    forget_indexes(dataset)
+    stale = {key: verdict.reason for key, verdict in judge_all(dataset).items() if not verdict.fresh}
+    assert stale[Stage.SHARDS, f"{TALL}_000000-000001"] == (
+        f"export/buckets/{TALL}/shard-000001.tar: has no index of this version"
+    )
+    assert {stage for stage, _ in stale} == {*("shards", "shards_intact", "manifest", "dataset_card")}
+
+    built = build_library(dataset)
+
+    assert built.remade == {(Stage.SHARDS, key) for key in partition_keys(dataset)}
+    assert built.count("written") == 0
+    assert tars(dataset) == before
+    assert {name: path.read_bytes() for name, path in indexes(dataset).items()} == made
+
+
+def garble(path: Path) -> None:
+    """Damage a sample's JSON; the tar keeps its size."""
+    path.write_bytes(path.read_bytes().replace(b'"image_id"', b'"image_xx"', 1))
+
+
+def enlarge(path: Path) -> None:
+    """Put a width into a sample's JSON that no column holds; the tar keeps its size."""
+    data = path.read_bytes()
+    for before, after in (
+        (b'"reencode_jpeg"', b'"r"'),
+        (b'"target_w":72', b'"target_w":72' + bytes(12 * "0", "ascii")),
+    ):
+        assert before in data
+        data = data.replace(before, after, 1)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [garble, enlarge])
+def test_of_a_damaged_tar_no_index_is_made_and_it_is_written_again(
+    dataset: Dataset, damage: Callable[[Path], None]
+) -> None:
+    tar, index, key = dataset.layout.tar(WIDE, 1), dataset.layout.index(WIDE, 1), f"{WIDE}_000000-000001"
+    whole = tar.read_bytes(), index.read_bytes()
+    damage(tar)
+    index.unlink()
+
+    outcome = write_shards(dataset, key)
+
+    assert outcome.report["written"] == 1
+    assert (tar.read_bytes(), index.read_bytes()) == whole
+
+
+def test_an_emptied_shard_has_no_index(dataset: Dataset, built: Path) -> None:
+    for uri in images_of(dataset, WIDE, 1):
+        (built / "raw" / uri).unlink()
+
+    build_library(dataset)
+
+    assert not dataset.layout.index(WIDE, 1).exists()
+    assert dataset.layout.index(WIDE, 0).exists()
+
+
+def test_a_shard_whose_samples_are_all_dropped_has_no_index(built: Path) -> None:
+    with open_dataset(settings_in(built, captions={"missing_caption_policy": "drop"})) as dataset:
+        only_captions(dataset)
+
+        assert {name.split("/")[0] for name in indexes(dataset)} == {WIDE}
+        assert write_shards(dataset, f"{TALL}_000000-000001").reused
+
+
+@pytest.mark.parametrize("step", ["index first", "tar, no record", "record"])
+def test_a_kill_while_a_tar_is_replaced_is_made_good(
+    dataset: Dataset, built: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = images_of(dataset, WIDE, 1)[2]
+    (built / "raw" / uri).with_suffix(".txt").write_text("another caption")
+    tar, index = dataset.layout.tar(WIDE, 1), dataset.layout.index(WIDE, 1)
+    with monkeypatch.context() as patch:
+        if step == "index first":
+            patch.setattr(
+                Path, "replace", dying_at(Path.replace, lambda path: path.name.startswith(".shard-000001.tar"))
+            )
+        elif step == "tar, no record":
+            patch.setattr(Work, "put", dying_at(Work.put, lambda work: work.stage == Stage.SHARDS))
+        else:
+            patch.setattr(Work, "finish", dying_at(Work.finish, lambda work: work.stage == Stage.SHARDS))
+        with pytest.raises(KeyboardInterrupt):
+            only_captions(dataset)
+    assert not dataset.layout.manifest.exists()
+
+    built_again = build_library(dataset)
+
+    assert built_again.partitions[Stage.SHARDS, f"{WIDE}_000000-000001"].report["written"] == (step != "record")
+    assert members(tar)[f"{sample_key(uri)}.txt"] == b"another caption\n"
+    assert read_table(index).to_pylist() == list(scan_tar(tar, shard_path(WIDE, 1)))
+    assert verify(dataset.layout.export, workers=1, progress=Silence()).faults == ()
+
+
+def test_a_kill_while_an_index_alone_is_made_leaves_the_tar(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tars(dataset)
+    forget_indexes(dataset)
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "put", dying_at(Work.put, lambda work: work.stage == Stage.SHARDS))
+        with pytest.raises(KeyboardInterrupt):
+            only_captions(dataset)
+
+    reports = only_captions(dataset)
+
+    assert {report["written"] for report in reports.values()} == {0}
+    assert tars(dataset) == before
+    assert indexes(dataset).keys() == {name.replace(".tar", ".parquet") for name in before}
+
+
+def dying_at(method: Callable[..., Any], chosen: Callable[..., bool]) -> Callable[..., Any]:
+    """Return a method that dies, as Ctrl-C would have it, where its object is the chosen one."""
+
+    def die(self: Any, *args: Any, **options: Any) -> Any:
+        if chosen(self):
+            raise KeyboardInterrupt
+        return method(self, *args, **options)
+
+    return die
 
 
 def test_nothing_is_written_before_crops_and_selection(built: Path) -> None:

@@ -12,7 +12,9 @@ def test_everything_lies_under_the_root_at_a_place_of_its_own() -> None:
         layout.plan("p1024x1024_000000-000015"),
         layout.crops("p1024x1024", 7),
         layout.selection("p1024x1024_000000-000015"),
+        layout.index("p1024x1024", 7),
         layout.tar("p1024x1024", 7),
+        layout.samples,
         layout.manifest,
         layout.card,
         layout.contact_sheet,
@@ -29,3 +31,11 @@ def test_an_export_is_laid_out_as_the_format_says() -> None:
     assert layout.tar("p1216x832", 1_234_567) == Path("/data/export/buckets/p1216x832/shard-1234567.tar")
     assert layout.manifest == layout.export / "manifest.json"
     assert layout.card == layout.export / "README.md"
+    assert layout.samples == layout.export / "samples.parquet"
+
+
+def test_what_is_made_of_a_dataset_lies_in_its_folders() -> None:
+    layout = Layout(Path("/data"))
+
+    for path in (layout.plan("p"), layout.crops("p", 0), layout.index("p", 0), layout.samples, layout.contact_sheet):
+        assert any(path.is_relative_to(folder) for folder in layout.folders)

@@ -52,6 +52,19 @@ def test_row_groups_are_written_as_they_come(tmp_path: Path) -> None:
         assert file.read_row_group(1).equals(TABLE)
 
 
+def test_some_columns_have_ranges_and_some_have_dictionaries(tmp_path: Path) -> None:
+    path = tmp_path / "one.parquet"
+
+    with writing_table(path, SCHEMA, compression="zstd", ranged=["slot"], repeating=["jpeg"]) as writer:
+        writer.write_table(TABLE)
+
+    with open_table(path) as file:
+        slot, jpeg = (file.metadata.row_group(0).column(number) for number in range(2))
+        assert (slot.statistics.min, slot.statistics.max, slot.has_dictionary_page) == (1, 3, False)
+        assert (jpeg.statistics, jpeg.has_dictionary_page, jpeg.compression) == (None, True, "ZSTD")
+        assert file.read().equals(TABLE)
+
+
 def test_an_exception_leaves_no_table(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), writing_table(tmp_path / "one", SCHEMA, compression="none") as writer:
         writer.write_table(TABLE.slice(0, 1 // 0))
