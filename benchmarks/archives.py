@@ -172,8 +172,8 @@ def report(runs: list[Run]) -> str:
     lines = [
         "# Archives",
         "",
-        f"`python benchmarks/archives.py`, {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, load {os.getloadavg()[0]:.1f} at the end.",
+        f"`python benchmarks/archives.py`, {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
+         f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the end.",
         "",
         "| source | archive | images | scan | crops | images/s | peak memory, first half | peak memory |",
         "|---|---|---|---|---|---|---|---|",

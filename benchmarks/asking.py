@@ -60,7 +60,7 @@ def make_dataset(folder: str) -> None:
 
 def ask_stage(folder: str, keys: list[str]) -> None:
     """Run the stage over these partitions, as a run of Dagster does."""
-    from dataset_assets.captions.ask import ask_captions
+    from dataset_assets.captions.chat.ask import ask_captions
     from dataset_assets.dataset import open_dataset
     from dataset_assets.settings import load_settings
 

@@ -11,10 +11,10 @@ from rich.text import Text
 from dataset_assets.terminal import count_table, say
 
 if TYPE_CHECKING:  # pandas comes with some of these, and the other commands start without it
-    from dataset_assets.captions.account import CaptionAccount, SourceAccount, VariantAccount
-    from dataset_assets.captions.estimate import Estimate
-    from dataset_assets.captions.explain import Explanation, ShownCaption
-    from dataset_assets.captions.importing import ImportReport
+    from dataset_assets.captions.files.importing import ImportReport
+    from dataset_assets.captions.reports.account import CaptionAccount, SourceAccount, VariantAccount
+    from dataset_assets.captions.reports.estimate import Estimate
+    from dataset_assets.captions.reports.explain import Explanation, ShownCaption
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")  # a caption is a stranger's text: it does not steer the terminal
 _UNKNOWN = "?"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_assets.buckets.assign import Assignment, assign_buckets
-from dataset_assets.captions.ask import ask_captions
+from dataset_assets.captions.chat.ask import ask_captions
 from dataset_assets.captions.select import select_captions
 from dataset_assets.captions.sidecar import read_captions
 from dataset_assets.captions.stage import collect_imported

@@ -38,7 +38,7 @@ max_retries = 0
 # Asks for every caption that a partition owes, as a run of Dagster does.
 ASK = """
 import sys
-from dataset_assets.captions.ask import ask_captions
+from dataset_assets.captions.chat.ask import ask_captions
 from dataset_assets.dataset import open_dataset
 from dataset_assets.settings import load_settings
 from dataset_assets_tests.datasets import partition_keys

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from dataset_assets.buckets.protos import PROTOS
-from dataset_assets.captions.review import Finding
+from dataset_assets.captions.review.findings import Finding
 from dataset_assets.catalog.captions import CaptionStatus
 from dataset_assets.cli import main
 from dataset_assets.dataset import open_dataset

@@ -4,12 +4,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dataset_assets.captions.account import CaptionAccount, SelectorAccount, SourceAccount, VariantAccount
-from dataset_assets.captions.estimate import Amount, Estimate
-from dataset_assets.captions.explain import Explanation, ShownCaption, ShownFinding
-from dataset_assets.captions.importing import ImportReport
-from dataset_assets.captions.incoming import Problem
-from dataset_assets.captions.rows import Fault
+from dataset_assets.captions.files.importing import ImportReport
+from dataset_assets.captions.files.incoming import Problem
+from dataset_assets.captions.files.rows import Fault
+from dataset_assets.captions.reports.account import CaptionAccount, SelectorAccount, SourceAccount, VariantAccount
+from dataset_assets.captions.reports.estimate import Amount, Estimate
+from dataset_assets.captions.reports.explain import Explanation, ShownCaption, ShownFinding
 from dataset_assets.catalog.captions import Spending
 from dataset_assets.catalog.lookup import SavedCaption
 from dataset_assets.tables import (

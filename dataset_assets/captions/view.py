@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from dataset_assets.captions.review import judge_captions, review_captions
+from dataset_assets.captions.review.findings import judge_captions, review_captions
 from dataset_assets.captions.sources import live_sources
 from dataset_assets.captions.waterfall import rank_sources
 from dataset_assets.catalog.captions import CaptionSource, seated_captions

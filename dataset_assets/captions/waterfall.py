@@ -1,6 +1,6 @@
 """The waterfall: for every sample the first selector, in priority order, that has a usable caption (SPEC 1.5).
 
-Pure: which captions are usable is said by review.py, and the stage that asks for all of it is select.py.
+Pure: which captions are usable is said in review/, and the stage that asks for all of it is select.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """Captions that leave the catalog and come into it as files, or are changed by hand: the queries for that.
 
-What such a file looks like, and which of its rows is taken, is captions/exchange.py's and captions/importing.py's.
+What such a file looks like, and which of its rows is taken, is said in captions/files/.
 """
 
 from collections.abc import Collection, Iterator, Sequence

@@ -30,7 +30,7 @@ def estimate(config: Path | None, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from dataset_assets.captions.estimate import estimate_captions
+    from dataset_assets.captions.reports.estimate import estimate_captions
     from dataset_assets.dataset import open_dataset
     from dataset_assets.settings import load_settings
     from dataset_assets.tables import print_estimates
@@ -51,7 +51,7 @@ def status(config: Path | None, as_json: bool) -> None:
     """Say which captions there are, of which sources, what they cost, and what the review found in them."""
     from rich.console import Console
 
-    from dataset_assets.captions.account import describe_captions
+    from dataset_assets.captions.reports.account import describe_captions
     from dataset_assets.dataset import open_dataset
     from dataset_assets.settings import load_settings
     from dataset_assets.tables import print_account
@@ -75,7 +75,7 @@ def show(image: str, config: Path | None, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from dataset_assets.captions.explain import explain_image
+    from dataset_assets.captions.reports.explain import explain_image
     from dataset_assets.dataset import open_dataset
     from dataset_assets.settings import load_settings
     from dataset_assets.tables import print_explanation
@@ -100,7 +100,7 @@ def export_file(file: Path, config: Path | None, variants: tuple[str, ...], over
     """
     from rich.console import Console
 
-    from dataset_assets.captions.exporting import export_captions
+    from dataset_assets.captions.files.exporting import export_captions
     from dataset_assets.dataset import open_dataset
     from dataset_assets.settings import load_settings
     from dataset_assets.terminal import show_progress
@@ -126,7 +126,7 @@ def import_file(
     """
     from rich.console import Console
 
-    from dataset_assets.captions.importing import import_captions
+    from dataset_assets.captions.files.importing import import_captions
     from dataset_assets.dataset import open_dataset
     from dataset_assets.settings import load_settings
     from dataset_assets.tables import print_import
@@ -154,7 +154,7 @@ def retry(variant: str, config: Path | None, as_json: bool, statuses: tuple[str,
 
     The next build asks. What it said stays until then.
     """
-    from dataset_assets.captions.edits import retry_captions
+    from dataset_assets.captions.files.edits import retry_captions
     from dataset_assets.catalog.captions import CaptionStatus
     from dataset_assets.dataset import open_dataset
     from dataset_assets.settings import load_settings

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from dataset_assets.captions.ask import ask_captions
+from dataset_assets.captions.chat.ask import ask_captions
 from dataset_assets.captions.samples import pick_samples
 from dataset_assets.captions.select import select_captions
 from dataset_assets.captions.sidecar import read_captions

@@ -9,12 +9,12 @@ from dataset_assets.settings import (
     TarSettings,
 )
 from dataset_assets.sources.base import Source
-from dataset_assets.sources.columns import ColumnRule
-from dataset_assets.sources.export import ExportSource
 from dataset_assets.sources.folder import FolderSource
-from dataset_assets.sources.parquet import ParquetSource
-from dataset_assets.sources.samples import IdRule
-from dataset_assets.sources.tars import TarSource
+from dataset_assets.sources.parquet.columns import ColumnRule
+from dataset_assets.sources.parquet.source import ParquetSource
+from dataset_assets.sources.tars.export import ExportSource
+from dataset_assets.sources.tars.samples import IdRule
+from dataset_assets.sources.tars.source import TarSource
 from dataset_assets.storage.layout import Layout
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dataset_assets.captions.prompts import name_input, write_prompt
+from dataset_assets.captions.chat.prompts import name_input, write_prompt
 from dataset_assets.captions.sources import register_variants
 from dataset_assets.captions.view import load_view
 from dataset_assets.catalog.captions import CaptionSource, record_answers

@@ -1,0 +1,1 @@
+"""Captions that models make: what is asked, how, and what their answers are."""

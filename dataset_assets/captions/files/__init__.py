@@ -1,0 +1,1 @@
+"""Captions out of the catalog into files, and from files into it."""

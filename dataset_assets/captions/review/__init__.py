@@ -1,0 +1,1 @@
+"""What is wrong with captions: found in their texts, judged by the settings."""

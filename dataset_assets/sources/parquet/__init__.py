@@ -1,0 +1,1 @@
+"""Images in a column of Parquet files, each read where it lies."""

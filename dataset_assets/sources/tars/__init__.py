@@ -1,0 +1,1 @@
+"""Images in WebDataset tars, and in exports, which are made of them."""
