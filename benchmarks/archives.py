@@ -169,21 +169,24 @@ def read_pss(process: int) -> int:
 
 
 def report(runs: list[Run]) -> str:
-    lines = [
-        "# Archives",
-        "",
-        f"`python benchmarks/archives.py`, {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, "
-         f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the end.",
-        "",
-        "| source | archive | images | scan | crops | images/s | peak memory, first half | peak memory |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    lines += [
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the end"
+    about = (__doc__ or "").rpartition("\n\n")[2]
+    table = "\n".join(
         f"| {run.what} | {run.size / 1e9:.1f} GB | {run.seen:,} | {run.scan:.1f} s | {run.crops:,} | "
         f"{run.crops / run.crop:.0f} | {run.early:.0f} MB | {run.peak:.0f} MB |"
         for run in runs
-    ]
-    return "\n".join([*lines, "", __doc__.split("\n\n")[-1].replace("\n", " ").strip(), ""])
+    )
+    return f"""\
+# Archives
+
+`python benchmarks/archives.py`, {datetime.now(UTC):%Y-%m-%d}, {machine}.
+
+| source | archive | images | scan | crops | images/s | peak memory, first half | peak memory |
+|---|---|---|---|---|---|---|---|
+{table}
+
+{about.strip()}
+"""
 
 
 def main() -> None:

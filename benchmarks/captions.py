@@ -68,7 +68,7 @@ class Run:
     images: int  # different ones among them
     most_at_once: int
     server_cpu: float  # seconds
-    load: float  # of the machine in the minute before
+    load: tuple[float, float]  # of the machine, in the minute before the run and in its last
 
     @property
     def rate(self) -> float:
@@ -133,7 +133,7 @@ def forget_captions(folder: Path) -> None:
 
 def measure(what: str, folder: Path, partitions: Partitions) -> Run:
     """Ask for the captions of these partitions in a process of its own, of a server of its own."""
-    load = os.getloadavg()[0]
+    before = os.getloadavg()[0]
     server = start("-m", "dataset_assets_tests.fakes.chat_server", "--latency", str(LATENCY))
     assert server.stdout is not None
     url = server.stdout.readline().strip()
@@ -145,7 +145,12 @@ def measure(what: str, folder: Path, partitions: Partitions) -> Run:
         process = start_part("ask_plainly", url=url, paths=list(chain(*partitions.values())))
     proportional = watch_memory(process)
     said, server_cpu = finish(process), read_cpu(server)
-    run = Run(what=what, proportional=proportional, load=load, server_cpu=server_cpu, **said, **finish(server))
+    seen: dict[str, Any] = {
+        "proportional": proportional,
+        "server_cpu": server_cpu,
+        "load": (before, os.getloadavg()[0]),
+    }
+    run = Run(what=what, **seen, **said, **finish(server))
     print("  ".join(describe(run)), flush=True)
     check(run, folder)
     return run
@@ -180,8 +185,7 @@ def check(run: Run, folder: Path) -> None:
 
 
 def render(runs: list[Run], partitions: Partitions) -> str:
-    """Return the report as Markdown. The last of the runs is the long one."""
-    *short, long = runs
+    """Return the report as Markdown. The last of the runs is the long one of the stage."""
     sizes = sorted(len(jpeg) for jpeg in read_jpegs(chain(*partitions.values())))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = f"{len(os.sched_getaffinity(0))} cores and {memory:.0f} GiB of memory, Python {sys.version.split()[0]}"
@@ -192,6 +196,7 @@ def render(runs: list[Run], partitions: Partitions) -> str:
         f"most {MOST:.0f} captions a second. {len(sizes):,} crops in {len(partitions)} buckets have "
         f"{least:.0f} to {largest:.0f} kB each, {median:.0f} kB in the median."
     )
+    shown = (f"{run.captions:,}" for run in runs[1::2])
     lines = (
         "# Asking for captions",
         "",
@@ -199,11 +204,11 @@ def render(runs: list[Run], partitions: Partitions) -> str:
         "",
         asked,
         "",
-        *table(("the long run of the stage", "wanted", "measured"), judge(long)),
+        *table(("the long run of the stage", "wanted", "measured"), judge(runs[-1])),
         "",
         *table(_HEAD, [describe(run) for run in runs]),
         "",
-        *table(("the stage against the plain loop before it", "mean", "from", "to"), compare(short)),
+        *table(("the stage against the plain loop before it", *shown, "mean"), compare(runs)),
         "",
     )
     return "\n".join(lines)
@@ -224,7 +229,7 @@ def judge(run: Run) -> list[tuple[str, ...]]:
 
 _HEAD = (
     "run", "captions", "captions/s", "in the middle", "CPU s", "cores", "CPU ms a caption", "RSS MB", "PSS MB",
-    "requests", "at once", "server's cores", "load before",
+    "requests", "at once", "server's cores", "load",
 )  # fmt: skip
 
 
@@ -243,7 +248,7 @@ def describe(run: Run) -> tuple[str, ...]:
         f"{run.requests:,}",
         f"{run.most_at_once}",
         f"{run.server_cpu / run.seconds:.2f}",
-        f"{run.load:.1f}",
+        f"{run.load[0]:.1f} to {run.load[1]:.1f}",
     )
 
 
@@ -255,7 +260,7 @@ def compare(runs: list[Run]) -> list[tuple[str, ...]]:
         "captions a second, in the middle": [stage.middle / plain.middle for plain, stage in pairs],
         "CPU a caption": [stage.each / plain.each for plain, stage in pairs],
     }
-    return [(name, *(f"{of(one):.2f}" for of in (statistics.mean, min, max))) for name, one in rows.items()]
+    return [(name, *(f"{one:.2f}" for one in (*ratios, statistics.mean(ratios)))) for name, ratios in rows.items()]
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
@@ -267,15 +272,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="where the dataset is made, and kept")
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=2, help="how often the stage is compared with the plain loop")
+    parser.add_argument("--rounds", type=int, default=2, help="over one bucket, before the long one")
     parser.add_argument("--report", type=Path, help="the Markdown file to write")
     options = parser.parse_args()
     folder = options.folder.absolute() / f"captions-{options.images}"
     partitions = make(folder, options.images)
     key = next(iter(partitions))
-    short = {key: partitions[key]}
-    runs = [measure(what, folder, short) for _ in range(options.rounds) for what in (PLAIN, STAGE)]
-    runs.append(measure(STAGE, folder, partitions))
+    rounds = [{key: partitions[key]}] * options.rounds + [partitions]
+    runs = [measure(what, folder, asked) for asked in rounds for what in (PLAIN, STAGE)]
     report = render(runs, partitions)
     print(report)
     if options.report:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any, Final, Literal
 
 from dataset_assets.catalog.state import Piece, StageState, States
+from dataset_assets.damage import INDEX_VERSION, find_damage
 from dataset_assets.errors import OrderError
 from dataset_assets.settings import ChatSettings, ImportedSettings, Settings, VariantSettings
 from dataset_assets.storage.layout import Layout
@@ -26,7 +27,6 @@ VERSIONS = {
     "captions": 1,
     "caption_selection": 1,
     "shards": 1,
-    "shard_index": 1,  # of `shards`: its other file, which is made anew without writing the tar
     "shards_intact": 1,
     "webshart": 1,  # of `manifest`: its indexes beside the tars
     "near_duplicates": 1,
@@ -34,10 +34,6 @@ VERSIONS = {
     "dataset_card": 1,
     "contact_sheet": 1,
 }
-
-MODIFIED = "modified_ns"  # a piece's fact: the time of its file, for those in the export, which others may write to
-
-INDEX = "index"  # a tar's fact: the file that says what lies where in it, as `path`, `bytes` and `version`
 
 # Settings of a model's variant that say how it is asked: another value of these makes no caption another one.
 _HOW_ASKED = {
@@ -250,7 +246,7 @@ def fingerprint_settings(settings: Settings, stage: str) -> str:
             images,
             said["shards"],
             [said["captions"][name] for name in ("priority", "missing_caption_policy")],
-            [said["release"], VERSIONS["shard_index"], VERSIONS["webshart"]],
+            [said["release"], INDEX_VERSION, VERSIONS["webshart"]],
         ],
         Stage.DATASET_CARD: [said["dataset"]],
         Stage.CONTACT_SHEET: [settings.dataset.name],
@@ -324,42 +320,6 @@ def judge_inputs(settings: Settings, states: States, stage: str, partition: str 
     if retry := state.report.get("retry", 0):
         return Verdict("stale", f"{retry} files could not be read last time", retry=True)
     return FRESH
-
-
-def is_whole(layout: Layout, piece: Piece) -> bool:
-    """Return whether a piece's own file is there with its size, and untouched where the piece knows its time."""
-    return not _compare(layout, piece.path, piece.bytes, piece.facts.get(MODIFIED))
-
-
-def is_indexed(layout: Layout, tar: Piece) -> bool:
-    """Return whether the index of a tar is there with its size, as this version makes it; none is needed of no tar."""
-    return not _find_index_damage(layout, tar)
-
-
-def find_damage(layout: Layout, piece: Piece) -> str:
-    """Return what is wrong with the files of a piece, a tar's index among them; "" where nothing is."""
-    damage = _compare(layout, piece.path, piece.bytes, piece.facts.get(MODIFIED))
-    return damage or (_find_index_damage(layout, piece) if piece.stage == Stage.SHARDS else "")
-
-
-def _find_index_damage(layout: Layout, tar: Piece) -> str:
-    index = tar.facts.get(INDEX, {})
-    if tar.path and index.get("version") != VERSIONS["shard_index"]:
-        return f"{tar.path}: has no index of this version"
-    return _compare(layout, index["path"], index["bytes"]) if tar.path else ""
-
-
-def _compare(layout: Layout, path: str, size: int, modified: int | None = None) -> str:
-    """Return in what a file differs from what is recorded of it, "" where it does not or where there is none."""
-    if not path:
-        return ""
-    try:
-        status = (layout.root / path).stat()
-    except OSError as error:
-        return f"{path}: {error.strerror}"
-    if status.st_size != size:
-        return f"{path}: {status.st_size} bytes, {size} were written"
-    return f"{path}: touched since" if modified not in (None, status.st_mtime_ns) else ""
 
 
 def _caption_stages(settings: Settings) -> tuple[str, ...]:

@@ -23,9 +23,10 @@ from dataset_assets.catalog.state import (
     put_state,
     void_state,
 )
+from dataset_assets.damage import find_damage, is_whole
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DamagedError
-from dataset_assets.freshness import Inputs, find_damage, fingerprint, is_whole, judge_inputs, list_inputs
+from dataset_assets.freshness import Inputs, fingerprint, judge_inputs, list_inputs
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.lock import holding
 

@@ -120,8 +120,10 @@ def caption(name: str, text: str) -> Change:
     return lambda folder: (folder / "raw" / name).write_text(text)
 
 
-def encoding(*more: str, **images: Any) -> Case:
-    return Case(settings={"images": images}, remade=of(ALL, *PIXELS[1:], *more) | RELEASE, encoded=20, tars=TARS)
+def encoding(*shown: str, **images: Any) -> Case:
+    """Every crop is made again; those of the partitions `shown` show something else."""
+    remade = of(ALL, *PIXELS[1:]) | of(shown, Stage.CAPTION_SELECTION) | RELEASE
+    return Case(settings={"images": images}, remade=remade, encoded=20, tars=TARS)
 
 
 CASES = {
@@ -211,8 +213,8 @@ CASES = {
     ),
     "quality": encoding(quality=80),
     "subsampling": encoding(subsampling_policy="420"),
-    "corners": encoding(Stage.CAPTION_SELECTION, crop={"allowed_corners": [0]}),
-    "strategy": encoding(Stage.CAPTION_SELECTION, crop={"strategy": "center"}),
+    "corners": encoding(*WIDE, TALL, crop={"allowed_corners": [0]}),
+    "strategy": encoding(*WIDE, TALL, crop={"strategy": "center"}),
     "colour profiles, of which there are none": Case(
         settings={"images": {"icc": "ignore"}},
         remade=of(ALL, *PIXELS[1:]) | RELEASE,

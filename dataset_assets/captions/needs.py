@@ -31,9 +31,10 @@ def find_owed(
             continue
         source = registered[variant.name]
         spared: set[int] = set()
-        if variant.only_needed and source in view.ranks:
+        index = captions.rank_of(variant)
+        if variant.only_needed and index is not None:
             spared.update(*(owed.get(other.name, ()) for other in captions.before(variant)))
-            spared |= _decided(view, view.ranks[source])
+            spared |= _decided(view, view.ranks.get(source, (index, -1)))  # not there yet: the newest of its selector
         own = rows.get(source, {})
         owed[variant.name] = [
             slot

@@ -1,4 +1,4 @@
-"""One image by its names, and all that was ever said of it. Which image a person means is captions/reports/find.py's."""
+"""One image by its names, and all that was ever said of it. Which one a person means is captions/reports/find.py's."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass

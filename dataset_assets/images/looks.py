@@ -62,8 +62,7 @@ def _average(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """
     height, width = pixels.shape[:2]
     rows, columns = list(_cut(height)), list(_cut(width))
-    flat = pixels.reshape(height, width * 3)
-    strips = np.stack([_add_rows(flat[row]) for row in rows]).reshape(_CELLS, width, 3)
+    strips = np.stack([_add_rows(pixels[row]) for row in rows])  # (8, width, 3)
     sums = np.stack([strips[:, column].sum(axis=1) for column in columns], axis=1)  # (8, 8, 3)
     high, wide = (np.array([one.stop - one.start for one in cut]) for cut in (rows, columns))
     means: NDArray[np.int64] = sums @ _LUMINANCE // (high[:, None] * wide)

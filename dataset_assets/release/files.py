@@ -11,8 +11,9 @@ from itertools import chain, count
 from pathlib import Path
 
 from dataset_assets.catalog.state import Piece, load_pieces
+from dataset_assets.damage import INDEX, INDEX_VERSION, MODIFIED
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import INDEX, MODIFIED, VERSIONS, fingerprint
+from dataset_assets.freshness import VERSIONS, fingerprint
 from dataset_assets.release.inspect import make_entry
 from dataset_assets.release.manifest import FileEntry
 from dataset_assets.release.samples import write_samples
@@ -61,7 +62,7 @@ def _list_files(dataset: Dataset, tars: Sequence[Piece]) -> Iterator[_File]:
             yield _File(path=path, made_from=made_from, write=partial(_write_webshart, dataset, path, tar))
     if settings.samples:
         indexes = [(tar.facts["path"], _index_of(dataset, tar), tar.facts["count"]) for tar in tars]
-        made_from = fingerprint(VERSIONS["shard_index"], [(tar.facts["path"], tar.output) for tar in tars])
+        made_from = fingerprint(INDEX_VERSION, [(tar.facts["path"], tar.output) for tar in tars])
         yield _File(path=layout.samples, made_from=made_from, write=partial(write_samples, layout.samples, indexes))
 
 

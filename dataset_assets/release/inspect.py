@@ -18,9 +18,10 @@ from dataset_assets.catalog.state import (
     put_state,
     void_state,
 )
+from dataset_assets.damage import MODIFIED, is_whole
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
-from dataset_assets.freshness import MODIFIED, Stage, fingerprint, is_whole, list_inputs
+from dataset_assets.freshness import Stage, fingerprint, list_inputs
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.release.check import check_manifest
 from dataset_assets.release.manifest import ShardEntry, load_manifest

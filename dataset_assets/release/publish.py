@@ -12,9 +12,10 @@ from dataset_assets.buckets.protos import list_buckets
 from dataset_assets.captions.sources import live_sources
 from dataset_assets.catalog.captions import CaptionStatus, count_captions, list_sources
 from dataset_assets.catalog.state import Piece, load_pieces
+from dataset_assets.damage import MODIFIED
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, IncompleteError
-from dataset_assets.freshness import MODIFIED, Stage, find_state, fingerprint
+from dataset_assets.freshness import Stage, find_state, fingerprint
 from dataset_assets.release.card import CaptionUsage, render_card
 from dataset_assets.release.files import clear_files, write_files
 from dataset_assets.release.inspect import make_entry

@@ -1,6 +1,6 @@
 """The JSON index beside a tar that the package `webshart` reads: where members lie, and what is known of images.
 
-The layout is webshart's own, as its releases 0.4 to 0.6 read it; docs/format.md has it. It is made of a tar's index.
+The layout is webshart's own, as its releases 0.5 and 0.6 read it; docs/format.md has it. It is made of a tar's index.
 """
 
 import json

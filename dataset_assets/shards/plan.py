@@ -23,9 +23,10 @@ from dataset_assets.catalog.state import (
     put_state,
     void_state,
 )
+from dataset_assets.damage import INDEX, is_whole
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError
-from dataset_assets.freshness import INDEX, Stage, fingerprint, is_whole
+from dataset_assets.freshness import Stage, fingerprint
 from dataset_assets.settings import Settings
 from dataset_assets.shards.partition import Partition, slots_per_partition
 from dataset_assets.storage.atomic import remove
@@ -183,7 +184,8 @@ def _forget(dataset: Dataset, removed: Sequence[str], pieces: Sequence[Piece], *
             continue
         shared = piece.stage in (Stage.RESIZED_CROPS, Stage.SHARDS, Stage.SHARDS_INTACT)
         if not (shared and (Partition.parse(piece.partition).bucket_id, piece.number) in taken):
-            for path in (piece.path, *(piece.facts[name]["path"] for name in (INDEX,) if name in piece.facts)):
-                remove(dataset.layout.root / path)
+            remove(dataset.layout.root / piece.path)
+            if index := piece.facts.get(INDEX):
+                remove(dataset.layout.root / index["path"])
     with dataset.catalog.writing() as connection:
         forget_partitions(connection, removed)

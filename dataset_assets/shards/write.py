@@ -13,18 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from dataset_assets.catalog.state import Piece, load_pieces
+from dataset_assets.damage import INDEX, INDEX_VERSION, is_indexed
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, OrderError
-from dataset_assets.freshness import (
-    INDEX,
-    VERSIONS,
-    Stage,
-    fingerprint,
-    fingerprint_settings,
-    is_indexed,
-    judge_inputs,
-    upstream,
-)
+from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings, judge_inputs, upstream
 from dataset_assets.images.store import Row, read_crops
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import Settings
@@ -166,7 +158,7 @@ def _index_again(work: Work, partition: Partition, kept: Piece) -> bool:
 def _describe_index(work: Work, index: Path) -> dict[str, Any]:
     """Return what is recorded of an index with its tar."""
     path = str(index.relative_to(work.dataset.layout.root))
-    return {INDEX: {"path": path, "bytes": index.stat().st_size, "version": VERSIONS["shard_index"]}}
+    return {INDEX: {"path": path, "bytes": index.stat().st_size, "version": INDEX_VERSION}}
 
 
 def _samples(

@@ -3,7 +3,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_assets.images import alike
@@ -56,11 +56,13 @@ def group(looks: Looks, distance: int, crowd: int) -> list[int]:
         return [int(row) for row in group_looks(looks, distance)]
 
 
+@settings(deadline=None)
 @given(st.lists(SPARSE | ANY, max_size=40).map(looks_of), DISTANCES, CROWDS)
 def test_groups_are_those_of_comparing_each_with_each(looks: Looks, distance: int, crowd: int) -> None:
     assert group(looks, distance, crowd) == group_one_by_one(looks, distance)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), st.integers(0, 5), DISTANCES, CROWDS)
 def test_what_was_changed_and_turned_is_found_among_others(seed: int, bits: int, distance: int, crowd: int) -> None:
     looks = random_looks(40, seed)
@@ -112,6 +114,7 @@ def test_a_chain_leads_from_one_to_the_other() -> None:
     assert group_looks(links[::2], 3).tolist() == list(range(6))
 
 
+@settings(deadline=None)
 @given(st.lists(SPARSE, min_size=1, max_size=30).map(looks_of), DISTANCES, st.randoms(use_true_random=False))
 def test_the_order_of_the_looks_changes_no_group(looks: Looks, distance: int, random: Random) -> None:
     order = list(range(len(looks)))

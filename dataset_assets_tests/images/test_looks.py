@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
@@ -70,6 +70,7 @@ def look_word_for_word(pixels: Pixels) -> str:
     return "".join(digits)
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, st.integers(0, 99), st.sampled_from([2, 4, 256]))
 def test_it_is_what_is_written_of_it(width: int, height: int, seed: int, levels: int) -> None:
     pixels = noise(width, height, seed, levels)
@@ -84,6 +85,7 @@ def test_it_is_the_same_in_every_version_of_the_crops() -> None:
     assert hash_look(pixels) == "805bff05a5fbd6a0"  # another one: raise the version of resized_crops
 
 
+@settings(deadline=None)
 @given(SIDES, SIDES, st.integers(0, 99), st.sampled_from([2, 4, 256]))
 def test_the_look_of_a_turned_image_follows_from_the_look(width: int, height: int, seed: int, levels: int) -> None:
     pixels = noise(width, height, seed, levels)

@@ -151,13 +151,15 @@ def test_a_partition_that_vanishes_loses_files_and_records(built: Path) -> None:
         assert {path.relative_to(dataset.layout.root).parts[0] for path in files} == {
             *("plans", "crops", "selection", "export")
         }
+        index = dataset.layout.index(WIDE, 2)
+        assert index.exists()
         for name in gone:
             (built / "raw" / name).unlink()
 
         changes = plan(dataset)
 
         assert list(changes.removed) == [key]
-        assert not any(path.exists() for path in files)
+        assert not any(path.exists() for path in [*files, index])
         assert key not in {partition for _, partition in states(dataset)}
         with dataset.catalog.reading() as connection:
             assert load_pieces(connection, partition=key) == []
@@ -171,7 +173,8 @@ def test_the_last_image_takes_everything_with_it(built: Path) -> None:
 
         assert partition_keys(dataset) == []
         left = {path.name for path in dataset.layout.root.rglob("*") if path.suffix != ".lock" and path.is_file()}
-    assert left <= {"dataset.sqlite", "dataset.sqlite-wal", "dataset.sqlite-shm", "manifest.json", "README.md"}
+    of_the_export = {"manifest.json", "README.md", "samples.parquet"}
+    assert left <= {"dataset.sqlite", "dataset.sqlite-wal", "dataset.sqlite-shm"} | of_the_export
 
 
 def test_forgetting_that_was_interrupted_is_done_by_the_next_build(built: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.captions.select import select_captions
 from dataset_assets.catalog.state import load_pieces, put_piece
+from dataset_assets.damage import INDEX
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import OrderError
-from dataset_assets.freshness import INDEX, Stage
+from dataset_assets.freshness import Stage
 from dataset_assets.progress import Silence
 from dataset_assets.records import sample_key
 from dataset_assets.shards.index import scan_tar

@@ -78,7 +78,8 @@ class Deadly(Watched):
     def open(self, uri: str, version: str) -> BinaryIO:
         if len(self.opened) + 1 == self._number:
             time.sleep(1)  # until what was answered before is written
-            os.kill(os.getpid() if parent_process() is None else os.getppid(), signal.SIGKILL)
+            parent = parent_process()  # of a worker, whose own parent is the server that forked it
+            os.kill(os.getpid() if parent is None else parent.pid or 0, signal.SIGKILL)
             time.sleep(60)  # until this worker has noticed
         return super().open(uri, version)
 

@@ -17,6 +17,7 @@ def test_everything_lies_under_the_root_at_a_place_of_its_own() -> None:
         layout.samples,
         layout.manifest,
         layout.card,
+        layout.near_duplicates,
         layout.contact_sheet,
     ]
 

@@ -56,7 +56,7 @@ HAND_SOURCE = SourceIdentity(variant="caption_hand", backend="imported", model="
 KILLED_AFTER_ITS_FIRST_BATCH = """
 import os, signal, sys
 from pathlib import Path
-from dataset_assets.captions import incoming
+from dataset_assets.captions.files import incoming
 from dataset_assets.captions.files.importing import import_captions
 from dataset_assets.dataset import open_dataset
 from dataset_assets.progress import Silence
@@ -251,7 +251,7 @@ def test_an_import_makes_stale_what_it_changes_and_the_next_build_selects_it(bui
             states = load_states(connection)
         stage = "captions/caption_hand"
         verdict = judge_inputs(settings, states, stage, first)
-        assert (verdict.state, verdict.reason) == ("stale", "changed: edits")
+        assert (verdict.state, verdict.reason) == ("stale", "changed: edits/caption_hand")
         assert all(judge_inputs(settings, states, stage, key).fresh for key in others)
         assert judge_all(dataset)["captions/caption_sidecar", first].fresh
 

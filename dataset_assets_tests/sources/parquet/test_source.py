@@ -24,8 +24,8 @@ from dataset_assets.images.store import read_crops
 from dataset_assets.settings import SidecarSettings
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import write_plan
-from dataset_assets.sources import parquet
 from dataset_assets.sources.base import LARGEST_SIDECAR, Listed, split_sidecars
+from dataset_assets.sources.parquet import source as parquet
 from dataset_assets.sources.parquet.columns import ColumnRule
 from dataset_assets.sources.parquet.rows import Row, read_rows
 from dataset_assets.sources.parquet.source import ParquetSource

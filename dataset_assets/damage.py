@@ -1,0 +1,49 @@
+"""Whether the files of a stage are there as they were written: by their sizes and times, and no file is opened.
+
+What a stage would be made from now is freshness.py's to say, and what is in a file is the stages'.
+"""
+
+from dataset_assets.catalog.state import Piece
+from dataset_assets.storage.layout import Layout
+
+MODIFIED = "modified_ns"  # a piece's fact: the time of its file, for those in the export, which others may write to
+INDEX = "index"  # a tar's fact: the file that says what lies where in it, as `path`, `bytes` and `version`
+INDEX_VERSION = 1  # raise it when an index would have something else in it: they are made anew, and no tar is written
+
+_TARS = "shards"  # Stage.SHARDS of freshness.py, which asks this module: its pieces have an index
+
+
+def is_whole(layout: Layout, piece: Piece) -> bool:
+    """Return whether a piece's own file is there with its size, and untouched where the piece knows its time."""
+    return not _compare(layout, piece.path, piece.bytes, piece.facts.get(MODIFIED))
+
+
+def is_indexed(layout: Layout, tar: Piece) -> bool:
+    """Return whether the index of a tar is there with its size, as this version makes it; none is needed of no tar."""
+    return not _find_index_damage(layout, tar)
+
+
+def find_damage(layout: Layout, piece: Piece) -> str:
+    """Return what is wrong with the files of a piece, a tar's index among them; "" where nothing is."""
+    damage = _compare(layout, piece.path, piece.bytes, piece.facts.get(MODIFIED))
+    return damage or (_find_index_damage(layout, piece) if piece.stage == _TARS else "")
+
+
+def _find_index_damage(layout: Layout, tar: Piece) -> str:
+    index = tar.facts.get(INDEX, {})
+    if tar.path and index.get("version") != INDEX_VERSION:
+        return f"{tar.path}: has no index of this version"
+    return _compare(layout, index["path"], index["bytes"]) if tar.path else ""
+
+
+def _compare(layout: Layout, path: str, size: int, modified: int | None = None) -> str:
+    """Return in what a file differs from what is recorded of it, "" where it does not or where there is none."""
+    if not path:
+        return ""
+    try:
+        status = (layout.root / path).stat()
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if status.st_size != size:
+        return f"{path}: {status.st_size} bytes, {size} were written"
+    return f"{path}: touched since" if modified not in (None, status.st_mtime_ns) else ""
