@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := data/demo
 
-.PHONY: help install demo test proofs check format bench-noop bench-captions dev clean
+.PHONY: help install demo test proofs check format bench-noop bench-captions bench-archives dev clean
 
 help:  ## list what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ bench-noop: install  ## measure builds that have nothing or little to do
 
 bench-captions: install  ## measure how fast a model is asked for captions
 	$(BIN)/python benchmarks/captions.py --folder '$(BENCH)' --report benchmarks/CAPTIONS.md
+
+bench-archives: install  ## measure memory over a large tar and a large Parquet file
+	$(BIN)/python benchmarks/archives.py --folder '$(BENCH)' --report benchmarks/ARCHIVES.md
 
 CONFIG ?= dataset.toml
 PORT ?= 3000
