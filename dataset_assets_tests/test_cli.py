@@ -102,7 +102,7 @@ def test_the_first_build(first: tuple[Path, subprocess.CompletedProcess[str]]) -
     assert done.returncode == 0
     assert done.stderr == ""
     assert "│ p1216x832  │ 72×48 │     10 │      3 │" in done.stdout
-    assert "│ caption_sidecar │          ok │     10 │" in done.stdout
+    assert "│ caption_sidecar │      ok │     10 │" in done.stdout
     assert re.search(r"^20 of 20 images in 7 shards, 0\.\d MB, export id [0-9a-f]{16}$", done.stdout, re.MULTILINE)
     layout = Layout(folder / "out")
     assert f"export         {layout.export}\ncontact sheet  {layout.contact_sheet}\n" in done.stdout

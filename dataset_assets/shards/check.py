@@ -168,6 +168,8 @@ def _check_jpeg(jpeg: bytes, meta: dict[str, Any], promise: Promise) -> Iterator
     if promise.mode == "passthrough_jpeg":
         if meta["jpeg"] != {"quality": 0, "subsampling": "source"}:
             yield "jpeg is not what a passed-through JPEG has: quality 0, subsampling source"
+        if sorted((frame.width, frame.height)) != sorted((meta["src_w"], meta["src_h"])):
+            yield f"src_w and src_h are {meta['src_w']}x{meta['src_h']}, but the JPEG is {frame.width}x{frame.height}"
         if sha256(jpeg).hexdigest() != meta["source_sha256"]:
             yield "source_sha256 is not the JPEG's, which is passed through"
         return

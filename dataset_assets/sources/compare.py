@@ -26,6 +26,7 @@ _LISTED = {
     "detail": "str",
 }
 _KEY = ["source", "uri"]
+_ARCHIVE = r"^(.*?\.tar(?=/)|.*(?=#\d+$))"  # the part of a uri that names a tar or a Parquet file
 _FOUND = ["old_width", "old_height", "old_reason"]
 _NOTHING: dict[str, str | int | bool] = {
     "id": 0,
@@ -51,8 +52,9 @@ def make_frame(listed: Iterable[tuple[str, Listed]]) -> pd.DataFrame:
         for source, one in listed
     ]
     frame = pd.DataFrame.from_records(rows, columns=list(_LISTED)).astype(_LISTED)
-    repeated = frame.loc[frame["image_id"].duplicated()]
-    first = frame.drop_duplicates("image_id").set_index("image_id").loc[repeated["image_id"]]
+    usable = frame[frame["reason"] == ""]  # what cannot be used takes nobody's id
+    repeated = usable.loc[usable["image_id"].duplicated()]
+    first = usable.drop_duplicates("image_id").set_index("image_id").loc[repeated["image_id"]]
     for image_id, one, other in zip(first.index, first["source"], repeated["source"], strict=True):
         if one != other:
             raise SourceError(f'"{image_id}" is in both sources {one} and {other}: give one of them a prefix')
@@ -64,17 +66,33 @@ def make_frame(listed: Iterable[tuple[str, Listed]]) -> pd.DataFrame:
 def hold_back(listed: pd.DataFrame, known: pd.DataFrame, *, since: float, until: float) -> pd.DataFrame:
     """Return the listing without what changed between two times, unix seconds: it may still be being written.
 
-    An image that is known stays as it is known, one that is new is left out.
+    An image that is known stays as it is known, one that is new is left out. An archive is one file: of a tar or a
+    Parquet file that is half written, what was known of it stays, also what is not to be seen in it now.
     """
     young = (listed["modified"] > since) & (listed["modified"] <= until)
     if not young.any():
         return listed
-    old = known.loc[~known["removed"], [*_KEY, "version", "sidecars"]]
-    before = listed[_KEY].merge(old, on=_KEY, how="left").set_index(listed.index)
-    held = listed.copy()
-    for name in ("version", "sidecars"):
-        held[name] = held[name].mask(young, before[name])
-    return held[~young | before["version"].notna()]
+    places, held = _places(listed), set(_places(listed[young]))
+    old = known.loc[~known["removed"]]
+    before = old[_places(old).isin(held)].merge(listed[[*_KEY, "size"]], on=_KEY, how="left")
+    repeated = before["reason"] == DropReason.DUPLICATE_ID.value
+    as_known = pd.DataFrame(
+        {
+            **{name: before[name] for name in (*_KEY, "image_id", "version", "sidecars")},
+            "size": before["size"].fillna(0),
+            "modified": 0.0,
+            "checksum": "",
+            "reason": before["reason"].where(repeated, ""),
+            "detail": "",
+        }
+    )[list(_LISTED)].astype(_LISTED)
+    return pd.concat([listed[~places.isin(held)], as_known], ignore_index=True)
+
+
+def _places(images: pd.DataFrame) -> "pd.Series[str]":
+    """Return the file that each image is in, with its source: its own, or the archive that it is a part of."""
+    archive = images["uri"].str.extract(_ARCHIVE, expand=False)
+    return images["source"] + "\0" + archive.fillna(images["uri"])
 
 
 def compare(listed: pd.DataFrame, known: pd.DataFrame, *, max_pixels: int, look_again: Look) -> pd.DataFrame:

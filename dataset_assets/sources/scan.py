@@ -68,9 +68,10 @@ def scan_sources(
 
 
 def find_changes(dataset: Dataset, *, settle_seconds: float = 0) -> str:
-    """Return a digest of what a scan would find changed in the listings, "" for nothing. Opens and writes nothing.
+    """Return a digest of what a scan would find changed in the listings, "" for nothing.
 
-    Raises SourceError as `scan_sources` does.
+    Opens no image and changes no record; a new archive is listed, and its listing kept. Raises SourceError as
+    `scan_sources` does.
     """
     listing, digest = _list(dataset, Counter(), Silence())
     with dataset.catalog.reading() as connection:

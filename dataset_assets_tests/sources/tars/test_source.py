@@ -492,6 +492,44 @@ def test_a_tar_that_is_still_being_written_is_left_for_later(tmp_path: Path) -> 
         assert scan_sources(dataset).report["usable"] == 2
 
 
+def test_what_was_known_of_a_tar_stays_while_it_is_written_again(tmp_path: Path) -> None:
+    photos = {f"{number}.jpg": jpeg(*SQUARE, number) for number in range(4)}
+    tar = write_tar(tmp_path / "tars" / "t.tar", photos)
+    os.utime(tar, (1, 1))
+    other = write_tar(tmp_path / "tars" / "other.tar", {"x.jpg": jpeg(*SQUARE, 9)})
+    os.utime(other, (1, 1))
+
+    with open_dataset(settings_in(tmp_path, sources=TARS)) as dataset:
+        scan_sources(dataset)
+        with dataset.catalog.reading() as connection:
+            before = known_images(connection)
+        whole = make_tar(photos | {"4.jpg": jpeg(*SQUARE, 4)})
+        tar.write_bytes(whole[: len(whole) // 3])  # half of its images cannot be seen, and one is cut off
+        assert find_changes(dataset, settle_seconds=600) == ""
+        report = scan_sources(dataset, settle_seconds=600).report
+        assert (report["added"], report["updated"], report["removed"]) == (0, 0, 0)
+        with dataset.catalog.reading() as connection:
+            assert known_images(connection) == before
+
+        tar.write_bytes(whole)
+        report = scan_sources(dataset).report
+        assert (report["added"], report["updated"], report["removed"], report["usable"]) == (1, 4, 0, 6)
+
+
+def test_damaged_tars_of_one_name_in_two_sources_are_two_faults(tmp_path: Path) -> None:
+    sources = [{"kind": "tars", "path": name, "name": name, "prefix": ""} for name in ("one", "two")]
+    for name in ("one", "two"):
+        data = make_tar({f"{name}.jpg": jpeg(*SQUARE)})
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "t.tar").write_bytes(data[: data.rindex(b"\xff\xd9") + 2])
+
+    with open_dataset(settings_in(tmp_path, sources=sources)) as dataset:
+        report = scan_sources(dataset).report
+
+    assert report["drops"] == {"skipped_unreadable": report["seen"] - report["usable"]}
+    assert report["seen"] - report["usable"] >= 2
+
+
 def test_checksums_are_of_the_members(tmp_path: Path) -> None:
     tar = write_tar(tmp_path / "tars" / "t.tar", {"a.jpg": jpeg(*SQUARE, 1), "b.jpg": jpeg(*SQUARE, 2)})
 
