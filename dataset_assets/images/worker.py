@@ -100,7 +100,7 @@ class CropJob:
 
 def work(connection: Connection, job: Job[Any, Any]) -> None:
     """Live as a worker process: answer tasks until the parent closes the pipe."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         _serve(connection, job)
     except BaseException as error:
@@ -109,8 +109,12 @@ def work(connection: Connection, job: Job[Any, Any]) -> None:
         raise SystemExit(1) from error
 
 
-def _end_with_parent() -> None:
-    """End this process when the parent dies, even in the middle of an image that hangs."""
+def end_with_parent() -> None:
+    """Let this process end when its parent dies, even in the middle of an image that hangs."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])

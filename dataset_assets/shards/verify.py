@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset_assets.errors import StorageError
+from dataset_assets.images.worker import end_with_parent
 from dataset_assets.progress import Progress
 from dataset_assets.release.check import check_manifest, manifest_buckets
 from dataset_assets.release.manifest import FileEntry, Manifest, ShardEntry, load_manifest
@@ -264,7 +265,10 @@ def verify_shards(
     with ExitStack() as stack:
         results: Iterable[ShardReport]
         if (workers := min(workers, len(present))) > 1:
-            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
+            context = get_context("spawn")
+            pool = stack.enter_context(
+                ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)  # also when it is killed
+            )
             results = pool.map(verify_shard, *zip(*present, strict=True))
         else:
             results = (verify_shard(*task) for task in present)
