@@ -6,7 +6,7 @@ of its algorithm. Nothing is made here and no artifact is opened.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -33,6 +33,10 @@ VERSIONS = {
     "manifest": 1,
     "dataset_card": 1,
     "contact_sheet": 1,
+    "caption_records": 1,
+    "record_captions": 1,
+    "captions_1ktar": 1,
+    "trainer_metadata": 1,
 }
 
 # Settings of a model's variant that say how it is asked: another value of these makes no caption another one.
@@ -61,6 +65,28 @@ class Stage:
     MANIFEST: Final = "manifest"
     DATASET_CARD: Final = "dataset_card"
     CONTACT_SHEET: Final = "contact_sheet"  # no asset and no part of the export: `build` draws it at its end
+    CAPTION_RECORDS: Final = "caption_records"  # this and what follows only where the settings have [records] …
+    RECORD_CAPTIONS: Final = "record_captions"
+    CAPTIONS_1KTAR: Final = "captions_1ktar"
+    TRAINER_METADATA: Final = "trainer_metadata"  # … or [trainer]
+
+
+# What a stage is made from, where that does not depend on the settings.
+_UPSTREAM: dict[str, tuple[str, ...]] = {
+    Stage.RAW_IMAGES: (),
+    Stage.BUCKET_ASSIGNMENTS: (Stage.RAW_IMAGES,),
+    Stage.SHARD_PLANS: (Stage.BUCKET_ASSIGNMENTS,),
+    Stage.RESIZED_CROPS: (Stage.SHARD_PLANS,),
+    Stage.SHARDS: (Stage.RESIZED_CROPS, Stage.CAPTION_SELECTION),
+    Stage.SHARDS_INTACT: (Stage.SHARDS,),
+    Stage.NEAR_DUPLICATES: (Stage.RESIZED_CROPS,),
+    Stage.MANIFEST: (Stage.SHARDS, Stage.SHARDS_INTACT),
+    Stage.DATASET_CARD: (Stage.MANIFEST,),
+    Stage.CONTACT_SHEET: (Stage.MANIFEST,),
+    Stage.CAPTION_RECORDS: (),
+    Stage.RECORD_CAPTIONS: (Stage.CAPTION_RECORDS,),
+    Stage.CAPTIONS_1KTAR: (Stage.RECORD_CAPTIONS,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,27 +138,20 @@ def last_stages(settings: Settings) -> tuple[str, ...]:
     return (*([Stage.NEAR_DUPLICATES] if settings.duplicates.near else []), Stage.MANIFEST, Stage.DATASET_CARD)
 
 
+def record_stages(settings: Settings) -> tuple[str, ...]:
+    """Return the stages that every range of 1k tars goes through, in order."""
+    return (Stage.RECORD_CAPTIONS, Stage.CAPTIONS_1KTAR) if settings.records else ()
+
+
 def upstream(settings: Settings, stage: str) -> tuple[str, ...]:
     """Return the stages whose results a stage is made from."""
+    if stage in _UPSTREAM:
+        return _UPSTREAM[stage]
     match stage:
-        case Stage.RAW_IMAGES:
-            return ()
-        case Stage.BUCKET_ASSIGNMENTS:
-            return (Stage.RAW_IMAGES,)
-        case Stage.SHARD_PLANS:
-            return (Stage.BUCKET_ASSIGNMENTS,)
         case Stage.CAPTION_SELECTION:
             return (Stage.RESIZED_CROPS, *_caption_stages(settings))
-        case Stage.SHARDS:
-            return (Stage.RESIZED_CROPS, Stage.CAPTION_SELECTION)
-        case Stage.SHARDS_INTACT:
-            return (Stage.SHARDS,)
-        case Stage.NEAR_DUPLICATES:
-            return (Stage.RESIZED_CROPS,)
-        case Stage.MANIFEST:
-            return (Stage.SHARDS, Stage.SHARDS_INTACT)
-        case Stage.DATASET_CARD | Stage.CONTACT_SHEET:
-            return (Stage.MANIFEST,)
+        case Stage.TRAINER_METADATA:
+            return (Stage.RECORD_CAPTIONS,) if settings.records else (Stage.MANIFEST,)
         case _:
             variant = find_variant(settings, stage)
             if isinstance(variant, ChatSettings):
@@ -150,7 +169,7 @@ def find_state(states: States, stage: str, partition: str = "", *, needed_by: st
     return state
 
 
-def list_inputs(settings: Settings, states: States, stage: str, partition: str = "") -> Inputs:
+def list_inputs(settings: Settings, states: States, stage: str, partition: str = "") -> Inputs:  # noqa: PLR0912
     """Return what a stage would be made from now. Raises OrderError when a stage before it has not run yet."""
 
     def output(name: str) -> str:
@@ -164,7 +183,7 @@ def list_inputs(settings: Settings, states: States, stage: str, partition: str =
 
     said = {"settings": fingerprint_settings(settings, stage)}
     match stage:
-        case Stage.RAW_IMAGES:
+        case Stage.RAW_IMAGES | Stage.CAPTION_RECORDS:
             return said
         case Stage.BUCKET_ASSIGNMENTS:
             raw = find_state(states, Stage.RAW_IMAGES, needed_by=stage)
@@ -178,7 +197,7 @@ def list_inputs(settings: Settings, states: States, stage: str, partition: str =
             crops = find_state(states, Stage.RESIZED_CROPS, partition, needed_by=stage)
             seats = {"slots": plan("seats"), Stage.RESIZED_CROPS: _sight(crops)}
             return said | seats | {name: output(name) for name in variants}
-        case Stage.SHARDS | Stage.SHARDS_INTACT:
+        case Stage.SHARDS | Stage.SHARDS_INTACT | Stage.CAPTIONS_1KTAR:
             return said | {name: output(name) for name in upstream(settings, stage)}
         case Stage.NEAR_DUPLICATES:
             find_state(states, Stage.BUCKET_ASSIGNMENTS, needed_by=stage)
@@ -192,6 +211,12 @@ def list_inputs(settings: Settings, states: States, stage: str, partition: str =
             return said | {Stage.MANIFEST: output(Stage.MANIFEST), "captions": fingerprint(captions)}
         case Stage.CONTACT_SHEET:
             return said | {Stage.MANIFEST: output(Stage.MANIFEST)}
+        case Stage.RECORD_CAPTIONS:
+            files = find_state(states, Stage.CAPTION_RECORDS, needed_by=stage).report["digests"]
+            return said | {Stage.CAPTION_RECORDS: str(files.get(partition, ""))}
+        case Stage.TRAINER_METADATA:
+            made = outputs(Stage.RECORD_CAPTIONS) if settings.records else output(Stage.MANIFEST)
+            return said | {upstream(settings, stage)[0]: made, "files": _look_at_files(settings)}
         case _:
             return said | _list_caption_inputs(settings, states, stage, partition)
 
@@ -222,6 +247,20 @@ def _list_caption_inputs(settings: Settings, states: States, stage: str, partiti
             return inputs | {"sidecars": str(plan["sidecars"])}
 
 
+def _look_at_files(settings: Settings) -> str:
+    """Return the digest of what the file system says of the files that trainer metadata is made of."""
+    trainer = settings.trainer
+    assert trainer is not None
+    looks = []
+    for path in (trainer.ids, trainer.tags, trainer.captions, trainer.latents):
+        try:
+            look = settings.resolve(path).stat() if path else None
+        except OSError:
+            look = None  # the stage says what is wrong with it
+        looks.append([path, look and [look.st_size, look.st_mtime_ns]])
+    return fingerprint(looks)
+
+
 def _sight(crops: StageState) -> str:
     """Return the digest of what the crops of a partition show, however they are encoded."""
     return str(crops.report.get("sight", ""))
@@ -250,7 +289,15 @@ def fingerprint_settings(settings: Settings, stage: str) -> str:
         ],
         Stage.DATASET_CARD: [said["dataset"]],
         Stage.CONTACT_SHEET: [settings.dataset.name],
+        Stage.TRAINER_METADATA: [said["trainer"]],
     }
+    if records := settings.records:
+        cut = [records.modulus, records.padding, records.tars_per_partition]
+        shaping |= {
+            Stage.CAPTION_RECORDS: [*cut, *(said["records"][name] for name in ("paths", "mode", "id", "variants"))],
+            Stage.RECORD_CAPTIONS: [*cut, records.mode, [one.name for one in records.selectors]],
+            Stage.CAPTIONS_1KTAR: [*cut, said["records"]["text_tars"]],
+        }
     variant = find_variant(settings, stage)
     shape = shaping[stage] if variant is None else _shape_captions(settings, variant)
     return fingerprint(VERSIONS.get(stage, VERSIONS["captions"]), *shape)
@@ -276,24 +323,36 @@ def judge(
     A stage is stale, too, when one that it is made from is not fresh; not for files that are only to be tried again.
     """
     damage = {(piece.stage, piece.partition): found for piece in pieces if (found := find_damage(layout, piece))}
-    partitions = sorted(partition for stage, partition in states if stage == Stage.SHARD_PLANS)
-    order = [
-        *((stage, "") for stage in (Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS)),
-        *((stage, partition) for stage in partition_stages(settings) for partition in partitions),
-        *((stage, "") for stage in last_stages(settings)),
-    ]
+    order = list(_list_stages(settings, states))
+    keys: dict[str, list[str]] = {}
+    for stage, partition in order:
+        keys.setdefault(stage, []).append(partition)
     verdicts: dict[tuple[str, str], Verdict] = {}
     for stage, partition in order:
         verdict = judge_inputs(settings, states, stage, partition)
         for name in upstream(settings, stage):
             before = [key for key in ((name, partition), (name, "")) if key in verdicts][:1]
-            for key in before or [(name, one) for one in partitions]:
+            for key in before or [(name, one) for one in keys.get(name, [])]:
                 if verdict.fresh and not (verdicts[key].fresh or verdicts[key].retry):
                     verdict = Verdict("stale", f"{name} is {verdicts[key].state}")
         if (verdict.fresh or verdict.retry) and (stage, partition) in damage:
             verdict = Verdict("stale", damage[stage, partition])
         verdicts[stage, partition] = verdict
     return verdicts
+
+
+def _list_stages(settings: Settings, states: States) -> Iterator[tuple[str, str]]:
+    """Yield every (stage, partition) of the dataset, each after those that it is made from."""
+    if settings.sources:
+        partitions = sorted(partition for stage, partition in states if stage == Stage.SHARD_PLANS)
+        yield from ((stage, "") for stage in (Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS))
+        yield from ((stage, partition) for stage in partition_stages(settings) for partition in partitions)
+        yield from ((stage, "") for stage in last_stages(settings))
+    if settings.records:
+        yield Stage.CAPTION_RECORDS, ""
+        yield from ((stage, key) for stage in record_stages(settings) for key in settings.records.ranges)
+    if settings.trainer:
+        yield Stage.TRAINER_METADATA, ""
 
 
 def judge_inputs(settings: Settings, states: States, stage: str, partition: str = "") -> Verdict:

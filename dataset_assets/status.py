@@ -1,7 +1,7 @@
 """What a person wants to know of a dataset: what is fresh, and what the export holds. Reads, and changes nothing."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,11 @@ from dataset_assets.captions.sources import live_sources
 from dataset_assets.catalog.captions import count_captions
 from dataset_assets.catalog.state import States, load_pieces, load_states
 from dataset_assets.dataset import Dataset
+from dataset_assets.errors import IncompleteError
 from dataset_assets.freshness import Stage, Verdict, caption_stage, judge
 from dataset_assets.release.manifest import load_manifest
+
+_NAMED = 3  # stale partitions that a message names
 
 
 def judge_all(dataset: Dataset) -> dict[tuple[str, str], Verdict]:
@@ -18,6 +21,23 @@ def judge_all(dataset: Dataset) -> dict[tuple[str, str], Verdict]:
     with dataset.catalog.reading() as connection:
         states, pieces = load_states(connection), load_pieces(connection)
     return judge(dataset.settings, dataset.layout, states, pieces)
+
+
+def require_fresh(dataset: Dataset, stages: Collection[str], what: str) -> None:
+    """Raise IncompleteError unless these stages of every partition are made of what is there now.
+
+    Some files may be to be tried again. `what` is wrong otherwise, as the message says.
+    """
+    faults = [
+        f"{f'{stage} {partition}'.rstrip()}: {verdict.state}, {verdict.reason}"
+        for (stage, partition), verdict in judge_all(dataset).items()
+        if stage in stages and not (verdict.fresh or verdict.retry)
+    ]
+    if faults:
+        more = f" (and {len(faults) - _NAMED} more)" if len(faults) > _NAMED else ""
+        raise IncompleteError(
+            f"{what}: {'; '.join(faults[:_NAMED])}{more}. Materialize these first, or run `dataset-assets build`"
+        )
 
 
 def count_by_stage(verdicts: Mapping[tuple[str, str], Verdict]) -> dict[str, Counter[str]]:

@@ -31,8 +31,6 @@ from dataset_assets_tests.datasets import (
 )
 from dataset_assets_tests.photos import jpeg
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
-
 # Of twenty photos ten are wide, five tall and five square; a tar takes four of them, a partition two tars.
 WIDE = ("wide_000000-000001", "wide_000002-000003")
 TALL, SQUARES = "tall_000000-000001", "square_000000-000001"
@@ -281,7 +279,7 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, quick_workers: None) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("changes")
     add_photos(folder)
     for seed in range(0, 20, 5):

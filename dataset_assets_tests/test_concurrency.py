@@ -45,7 +45,6 @@ def build_alone(folder: Path) -> str:
     return export_id(folder)
 
 
-@pytest.mark.usefixtures("quick_workers")
 def test_two_builds_at_once_and_a_run_beside_a_build(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     expected = build_alone(tmp_path_factory.mktemp("alone"))
     layout = Layout(tmp_path / "out")

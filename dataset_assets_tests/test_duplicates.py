@@ -26,8 +26,6 @@ from dataset_assets_tests.datasets import PORTRAIT, TINY, add_photo, build_libra
 from dataset_assets_tests.photos import hostile
 from dataset_assets_tests.sources.doubles import Watched
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
-
 DUPLICATE = "skipped_duplicate"
 
 

@@ -36,8 +36,6 @@ from dataset_assets_tests.sources.tarballs import make_tar, write_tar
 PAGE = Path(__file__).parents[1] / "docs/sources.md"
 EXPORT = "data/export"
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
-
 _PART = re.compile(r"^#+ ([^\n]+)$|^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _GAP = re.compile(r"\s{2,}")
 _PICTURE = re.compile(r"(?:(\S+) at )?(\d+)×(\d+)(?:, EXIF orientation (\d))?")

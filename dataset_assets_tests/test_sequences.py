@@ -249,7 +249,7 @@ def read_export(layout: Layout) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("examples", "steps"), [(10, 12), pytest.param(100, 20, marks=pytest.mark.slow)], ids=["some", "many"]
 )
-def test_after_any_sequence_the_build_is_right(quick_workers: None, examples: int, steps: int) -> None:
+def test_after_any_sequence_the_build_is_right(examples: int, steps: int) -> None:
     run_state_machine_as_test(
         Life,
         settings=settings(

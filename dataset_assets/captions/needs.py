@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dataset_assets.captions.view import View
+from dataset_assets.captions.view import View, list_rows
 from dataset_assets.catalog.captions import CaptionStatus
 from dataset_assets.settings import CaptionSettings, ChatSettings
 
@@ -23,7 +23,7 @@ def find_owed(
     said: Any
     for said in view.captions[view.captions["current"]].itertuples(index=False):
         rows.setdefault(said.caption_source, {})[said.slot] = said
-    seen = view.list_samples((view.samples["reason"] == "") & ~view.samples["blank"])
+    seen = list_rows(view.samples, (view.samples["reason"] == "") & ~view.samples["blank"])
     samples = {sample["slot"]: sample for sample in seen}
     owed: dict[str, list[int]] = {}
     for variant in captions.in_turn:

@@ -46,11 +46,6 @@ class View:
     sources: dict[int, CaptionSource]
     ranks: dict[int, tuple[int, int]]  # caption source → (selector index, rank); see waterfall.rank_sources
 
-    def list_samples(self, wanted: "pd.Series[bool]") -> list[dict[str, Any]]:
-        """Return some rows of `samples` as records."""
-        rows = self.samples[wanted].to_dict("records")
-        return [{str(name): value for name, value in row.items()} for row in rows]
-
 
 def load_view(dataset: Dataset, key: str) -> View:
     """Return the view of a partition. Raises StorageError where its plan cannot be read, or a file of its crops."""
@@ -58,7 +53,7 @@ def load_view(dataset: Dataset, key: str) -> View:
     with dataset.catalog.reading() as connection:
         sources = {one.id: one for one in live_sources(connection, settings.captions)}
         said = seated_captions(connection, partition.bucket_id, partition.slots(settings.shards.shard_size)).to_pandas()
-    samples = _list_samples(dataset, key)
+    samples = load_samples(dataset, key)
     captions = said[said["caption_source"].isin(list(sources))].reset_index(drop=True)
     captions["current"] = _is_current(captions, samples, sources)
     review = settings.captions.review
@@ -82,8 +77,16 @@ def _judge(captions: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _list_samples(dataset: Dataset, key: str) -> pd.DataFrame:
-    """Return the samples of a partition; of those whose crops are not made yet, what the plan says."""
+def list_rows(samples: pd.DataFrame, wanted: "pd.Series[bool]") -> list[dict[str, Any]]:
+    """Return some of a view's samples as records."""
+    return [{str(name): value for name, value in row.items()} for row in samples[wanted].to_dict("records")]
+
+
+def load_samples(dataset: Dataset, key: str) -> pd.DataFrame:
+    """Return the samples of a partition, as a view has them; of those whose crops are not made yet, what the plan says.
+
+    Raises StorageError as `load_view` does.
+    """
     samples: pd.DataFrame = read_plan(dataset, key).to_pandas()
     samples = samples.rename(columns={"target_w": "width", "target_h": "height"})
     facts = _read_facts(dataset, key)

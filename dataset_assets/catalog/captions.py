@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from dataset_assets.catalog.database import upsert
+from dataset_assets.catalog.database import cut, insert_into, upsert
 from dataset_assets.catalog.schema import caption_sources, captions, slots, spending
+from dataset_assets.catalog.slots import in_seats
 from dataset_assets.catalog.tables import fetch_table
 
 CAPTION_SCHEMA = pa.schema(
@@ -25,7 +25,6 @@ CAPTION_SCHEMA = pa.schema(
         ("attempts", pa.int32()),
     ]
 )
-_MOST_VALUES = 500  # in one condition of a query
 _USAGE = ("prompt_tokens", "completion_tokens", "cost", "latency")
 
 
@@ -129,7 +128,7 @@ def seated_captions(connection: Connection, bucket_id: str, seats: range) -> pa.
             captions.c.attempts,
         )
         .join_from(slots, captions, slots.c.image == captions.c.image)
-        .where(slots.c.bucket_id == bucket_id, slots.c.slot >= seats.start, slots.c.slot < seats.stop)
+        .where(in_seats(bucket_id, seats))
     )
     return fetch_table(connection, statement, CAPTION_SCHEMA)
 
@@ -140,7 +139,7 @@ def sum_usage(connection: Connection, source: CaptionSource, bucket_id: str, sea
     statement = (
         select(*(func.coalesce(func.sum(captions.c[name]), 0).label(name) for name in names))
         .join_from(slots, captions, slots.c.image == captions.c.image)
-        .where(slots.c.bucket_id == bucket_id, slots.c.slot >= seats.start, slots.c.slot < seats.stop)
+        .where(in_seats(bucket_id, seats))
         .where(captions.c.caption_source == source.id)
     )
     return dict(connection.execute(statement).mappings().one())
@@ -177,8 +176,7 @@ def record_answers(connection: Connection, source: CaptionSource, rows: Sequence
     A row is one of `captions` without `caption_source` and `attempts`. Of an image that was asked about before, the
     attempts and the usage are added up. An answer that is an error does not replace a text of the same input.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(captions)
+    statement = insert_into(connection, captions)
     new = statement.excluded
     again = captions.c.input_version == new.input_version
     worse = and_(again, new.status == CaptionStatus.ERROR.value, captions.c.text != "")
@@ -214,11 +212,10 @@ def copy_captions(connection: Connection, source: CaptionSource, inputs: Mapping
     for row, made_from in inputs.items():
         images_of.setdefault(made_from, []).append(row)
     copies: dict[int, dict[str, Any]] = {}
-    wanted = list(images_of)
-    for start in range(0, len(wanted), _MOST_VALUES):
+    for some in cut(images_of):
         found = select(captions).where(
             captions.c.caption_source == source.id,
-            captions.c.input_version.in_(wanted[start : start + _MOST_VALUES]),
+            captions.c.input_version.in_(some),
             captions.c.status == CaptionStatus.OK.value,
         )
         for known in connection.execute(found).mappings():
@@ -232,8 +229,7 @@ def _spend(connection: Connection, variant: str, rows: Sequence[Mapping[str, Any
     """Add what these answers cost to the variant's account; return what it has cost in all, USD."""
     names = ("prompt_tokens", "completion_tokens", "cost")
     more = {"requests": len(rows), **{name: sum(row[name] for row in rows) for name in names}}
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(spending).values(variant=variant, **more)
+    statement = insert_into(connection, spending).values(variant=variant, **more)
     added = {name: spending.c[name] + statement.excluded[name] for name in more}
     connection.execute(statement.on_conflict_do_update(index_elements=["variant"], set_=added))
     return float(connection.execute(select(spending.c.cost).filter_by(variant=variant)).scalar_one())

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -16,6 +17,7 @@ from dataset_assets.catalog.migrations import current_version, migrate, newest_v
 from dataset_assets.errors import CatalogError
 
 BATCH = 10_000  # rows a transaction when many are written
+_LONGEST_LIST = 900  # values in a statement: SQLite before 3.32 takes 999
 _LOCK_SECONDS = 30
 _RETRY_SECONDS = 0.02
 _ALLOWED = "allowed: postgresql://user@host/database, or sqlite:////absolute/path"
@@ -83,13 +85,26 @@ def sqlite_url(path: Path) -> URL:
     return URL.create("sqlite", database=str(path))  # as text, what follows a ? in the path would be options
 
 
+def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an insert that can say what to do with rows that are there, in the dialect of the database."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def cut(values: Iterable[Any]) -> Iterator[list[Any]]:
+    """Yield the values in lists of which each fits into one statement."""
+    rest = iter(values)
+    while some := list(islice(rest, _LONGEST_LIST)):
+        yield some
+
+
 def upsert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Insert rows; where one with the same primary key is there, its other columns take the new values."""
     batch = list(rows)
     if not batch:
         return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
+    statement = insert_into(connection, table)
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in batch[0] if name not in keys}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), batch)

@@ -5,16 +5,14 @@ What such a file looks like, and which of its rows is taken, is said in captions
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Select, exists, func, select, update
 
 from dataset_assets.catalog.captions import CaptionSource, CaptionStatus
-from dataset_assets.catalog.database import BATCH
+from dataset_assets.catalog.database import BATCH, cut
 from dataset_assets.catalog.schema import caption_sources, captions, images, slots
 
-_LONGEST_LIST = 900  # values in a statement: SQLite before 3.32 takes 999
 _OF_SOURCES = ("variant", "backend", "model", "system_prompt_sha256", "user_prompt_sha256", "parameters")
 
 
@@ -81,7 +79,7 @@ def find_images(connection: Connection, image_ids: Collection[str]) -> dict[str,
     ).join_from(images, slots, slots.c.image == images.c.id, isouter=True)
     found = [
         FoundImage(**row)
-        for some in _cut(image_ids)
+        for some in cut(image_ids)
         for row in connection.execute(statement.where(images.c.image_id.in_(some))).mappings()
     ]
     by_id: dict[str, list[FoundImage]] = {}
@@ -94,7 +92,7 @@ def find_captions(connection: Connection, rows: Collection[int]) -> dict[tuple[i
     """Return all captions of the images with these row ids, by image and caption source."""
     names = captions.c.keys()
     found: dict[tuple[int, int], dict[str, Any]] = {}
-    for some in _cut(rows):
+    for some in cut(rows):
         for values in connection.execute(select(captions).where(captions.c.image.in_(some))):
             row = dict(zip(names, values, strict=True))
             found[row["image"], row["caption_source"]] = row
@@ -111,16 +109,9 @@ def seated_in(
     number = slots.c.slot // slots_per_partition
     statement = select(slots.c.bucket_id, number.label("number")).distinct()
     found: set[tuple[str, int]] = set()
-    for some in [rows] if isinstance(rows, Select) else _cut(rows):
+    for some in [rows] if isinstance(rows, Select) else cut(rows):
         found |= {(bucket, number) for bucket, number in connection.execute(statement.where(slots.c.image.in_(some)))}
     return sorted(found)
-
-
-def _cut(values: Collection[Any]) -> Iterator[list[Any]]:
-    """Yield the values in pieces of which each fits into one statement."""
-    rest = iter(values)
-    while some := list(islice(rest, _LONGEST_LIST)):
-        yield some
 
 
 def select_images(source: CaptionSource, statuses: Collection[CaptionStatus]) -> Select[Any]:

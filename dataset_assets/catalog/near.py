@@ -5,19 +5,18 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 from sqlalchemy import Connection, delete, insert, select
 
+from dataset_assets.catalog.database import cut
 from dataset_assets.catalog.schema import images, near_duplicates, slots
 from dataset_assets.catalog.tables import fetch_table
 
 NAMED_SCHEMA = pa.schema([("id", pa.int64()), ("image_id", pa.string()), ("source", pa.string()), ("uri", pa.string())])
 
-_LONGEST_LIST = 900  # values in a statement: SQLite before 3.32 takes 999
-
 
 def seated_named(connection: Connection, image_ids: Sequence[str]) -> pa.Table:
     """Return the images in slots that have these ids, with the columns of `NAMED_SCHEMA`."""
     tables = [NAMED_SCHEMA.empty_table()]
-    for start in range(0, len(image_ids), _LONGEST_LIST):
-        wanted = images.c.image_id.in_(image_ids[start : start + _LONGEST_LIST])
+    for some in cut(image_ids):
+        wanted = images.c.image_id.in_(some)
         columns = (images.c[name] for name in NAMED_SCHEMA.names)
         tables.append(fetch_table(connection, select(*columns).join_from(images, slots).where(wanted), NAMED_SCHEMA))
     return pa.concat_tables(tables)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, insert, select
 
 from dataset_assets.catalog.database import upsert
 from dataset_assets.catalog.schema import buckets, images, slots
@@ -70,11 +70,13 @@ def seated_images(connection: Connection, seats: tuple[str, range] | None = None
         .order_by(slots.c.bucket_id, slots.c.slot)
     )
     if seats is not None:
-        bucket_id, numbers = seats
-        statement = statement.where(
-            slots.c.bucket_id == bucket_id, slots.c.slot >= numbers.start, slots.c.slot < numbers.stop
-        )
+        statement = statement.where(in_seats(*seats))
     return fetch_table(connection, statement, SEATED_SCHEMA)
+
+
+def in_seats(bucket_id: str, seats: range) -> ColumnElement[bool]:
+    """Return the condition that a slot is one of these of a bucket."""
+    return and_(slots.c.bucket_id == bucket_id, slots.c.slot >= seats.start, slots.c.slot < seats.stop)
 
 
 def repeated_ids(connection: Connection) -> list[str]:

@@ -7,10 +7,9 @@ import dagster as dg
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.config import StageConfig
-from dataset_assets.defs.failures import failing
+from dataset_assets.defs.failures import failing, make_when_complete
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.versions import code_version
-from dataset_assets.errors import IncompleteError
 from dataset_assets.freshness import Stage
 from dataset_assets.images.near import find_near_duplicates
 from dataset_assets.progress import Progress
@@ -39,18 +38,16 @@ def make_near_duplicates(settings: Settings) -> dg.AssetsDefinition:
         progress: dg.ResourceParam[Progress],
     ) -> Iterator[dg.MaterializeResult[Any]]:
         with failing():
-            try:
-                outcome = find_near_duplicates(dataset, force=config.force, progress=progress)
-            except IncompleteError as error:
-                if not context.has_partition_key:
-                    raise
-                # Someone brings one partition up to date and everything below it: that others are missing is no fault.
-                context.log.warning(f"near duplicates were not looked for yet: {error}")
-                return
-        path = str(dataset.layout.near_duplicates)
-        yield dg.MaterializeResult(
-            data_version=dg.DataVersion(outcome.state.output),
-            metadata={**describe(outcome), "report": dg.MetadataValue.path(path)},
-        )
+            outcome = make_when_complete(
+                context,
+                lambda: find_near_duplicates(dataset, force=config.force, progress=progress),
+                "near duplicates were not looked for yet",
+            )
+        if outcome:
+            path = str(dataset.layout.near_duplicates)
+            yield dg.MaterializeResult(
+                data_version=dg.DataVersion(outcome.state.output),
+                metadata={**describe(outcome), "report": dg.MetadataValue.path(path)},
+            )
 
     return near_duplicates

@@ -7,10 +7,9 @@ import dagster as dg
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.config import StageConfig
-from dataset_assets.defs.failures import failing
+from dataset_assets.defs.failures import failing, make_when_complete
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.versions import code_version
-from dataset_assets.errors import IncompleteError
 from dataset_assets.freshness import Stage
 from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.settings import Settings
@@ -35,15 +34,11 @@ def make_manifest(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: StageConfig, dataset: dg.ResourceParam[Dataset]
     ) -> Iterator[dg.MaterializeResult[Any]]:
         with failing():
-            try:
-                outcome = write_manifest(dataset, force=config.force)
-            except IncompleteError as error:
-                if not context.has_partition_key:
-                    raise
-                # Someone brings one partition up to date and everything below it: that others are missing is no fault.
-                context.log.warning(f"no manifest yet: {error}")
-                return
-        yield dg.MaterializeResult(data_version=dg.DataVersion(outcome.state.output), metadata=describe(outcome))
+            outcome = make_when_complete(
+                context, lambda: write_manifest(dataset, force=config.force), "no manifest yet"
+            )
+        if outcome:
+            yield dg.MaterializeResult(data_version=dg.DataVersion(outcome.state.output), metadata=describe(outcome))
 
     return manifest
 

@@ -10,13 +10,12 @@ import pyarrow as pa
 from dataset_assets.catalog.near import replace_groups, seated_named
 from dataset_assets.catalog.state import load_pieces
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import IncompleteError
 from dataset_assets.freshness import Stage, fingerprint
 from dataset_assets.images.alike import group_looks
 from dataset_assets.images.looks import measure_distances, parse_looks
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.shards.partition import Partition
-from dataset_assets.status import judge_all
+from dataset_assets.status import require_fresh
 from dataset_assets.storage.parquet import read_table, write_table
 from dataset_assets.work import Outcome, begin, condemning, holding_lock
 
@@ -31,7 +30,6 @@ NEAR_SCHEMA = pa.schema(
         ("look", pa.string()),
     ]
 )
-_NAMED = 3  # stale partitions that a message names
 _LARGEST = 10  # groups that the stage's report names
 
 
@@ -41,7 +39,8 @@ def find_near_duplicates(dataset: Dataset, *, force: bool = False, progress: Pro
 
     Raises IncompleteError while crops are missing or stale.
     """
-    _require_crops(dataset)
+    crops = (Stage.BUCKET_ASSIGNMENTS, Stage.RESIZED_CROPS)
+    require_fresh(dataset, crops, "near duplicates are looked for among all crops")
     work = begin(dataset, Stage.NEAR_DUPLICATES, force=force)
     if isinstance(work, Outcome):
         return work
@@ -68,22 +67,6 @@ def find_near_duplicates(dataset: Dataset, *, force: bool = False, progress: Pro
             "largest": dict(zip(largest["first"].tolist(), largest["size"].tolist(), strict=True)),
         },
     )
-
-
-def _require_crops(dataset: Dataset) -> None:
-    """Raise IncompleteError unless all crops are made of what is there now; some may be to be tried again."""
-    wanted = (Stage.BUCKET_ASSIGNMENTS, Stage.RESIZED_CROPS)
-    faults = [
-        f"{f'{stage} {partition}'.rstrip()}: {verdict.state}, {verdict.reason}"
-        for (stage, partition), verdict in judge_all(dataset).items()
-        if stage in wanted and not (verdict.fresh or verdict.retry)
-    ]
-    if faults:
-        more = f" (and {len(faults) - _NAMED} more)" if len(faults) > _NAMED else ""
-        raise IncompleteError(
-            f"near duplicates are looked for among all crops: {'; '.join(faults[:_NAMED])}{more}. Materialize these "
-            "first, or run `dataset-assets build`"
-        )
 
 
 def _read_looks(dataset: Dataset, progress: Progress) -> pd.DataFrame:

@@ -27,11 +27,9 @@ from dataset_assets.release.manifest import (
     load_manifest,
 )
 from dataset_assets.shards.partition import Partition
-from dataset_assets.status import judge_all
+from dataset_assets.status import require_fresh
 from dataset_assets.storage.atomic import remove, write_bytes
 from dataset_assets.work import Outcome, Work, begin, holding_lock
-
-_NAMED = 3  # stale partitions that a message names
 
 
 @holding_lock()
@@ -41,7 +39,7 @@ def write_manifest(dataset: Dataset, *, force: bool = False) -> Outcome:
     Raises IncompleteError while a partition is missing or stale, when nothing is left to export, or when the counts do
     not add up to the images seen.
     """
-    _require_fresh_shards(dataset)
+    require_fresh(dataset, (Stage.BUCKET_ASSIGNMENTS, Stage.SHARDS, Stage.SHARDS_INTACT), "the export is not complete")
     work = begin(dataset, Stage.MANIFEST, force=force)
     if isinstance(work, Outcome):
         return work
@@ -113,22 +111,6 @@ def _place_of(shard: Piece) -> tuple[str, int]:
 def _put(work: Work, path: Path, output: str) -> None:
     """Record a file of the export that people may be tempted to edit."""
     work.put(path, made_from=fingerprint(work.inputs), output=output, facts={MODIFIED: path.stat().st_mtime_ns})
-
-
-def _require_fresh_shards(dataset: Dataset) -> None:
-    """Raise IncompleteError unless every shard there has to be is there and made from what is there now."""
-    wanted = (Stage.BUCKET_ASSIGNMENTS, Stage.SHARDS, Stage.SHARDS_INTACT)
-    faults = [
-        f"{stage} {partition}: {verdict.state}, {verdict.reason}".replace(" :", ":")
-        for (stage, partition), verdict in judge_all(dataset).items()
-        if stage in wanted and not (verdict.fresh or verdict.retry)
-    ]
-    if faults:
-        more = f" (and {len(faults) - _NAMED} more)" if len(faults) > _NAMED else ""
-        raise IncompleteError(
-            f"the export is not complete: {'; '.join(faults[:_NAMED])}{more}. Materialize these first, "
-            "or run `dataset-assets build`"
-        )
 
 
 def _fill_buckets(dataset: Dataset, shards: Iterable[Piece]) -> list[BucketShards]:

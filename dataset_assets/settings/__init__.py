@@ -23,6 +23,12 @@ from dataset_assets.settings.models import (
     WorkSettings,
     count_cores,
 )
+from dataset_assets.settings.records import (
+    ConditionSettings,
+    RecordSettings,
+    RecordVariantSettings,
+    TrainerSettings,
+)
 from dataset_assets.settings.sources import (
     ExportSettings,
     FolderSettings,
@@ -38,6 +44,7 @@ __all__ = [
     "BucketSettings",
     "CaptionSettings",
     "ChatSettings",
+    "ConditionSettings",
     "CropSettings",
     "DatasetSettings",
     "DuplicateSettings",
@@ -46,6 +53,8 @@ __all__ = [
     "ImageSettings",
     "ImportedSettings",
     "ParquetSettings",
+    "RecordSettings",
+    "RecordVariantSettings",
     "ReleaseSettings",
     "ReviewSettings",
     "SelectorSettings",
@@ -54,6 +63,7 @@ __all__ = [
     "SidecarSettings",
     "SourceSettings",
     "TarSettings",
+    "TrainerSettings",
     "VariantSettings",
     "WorkSettings",
     "count_cores",

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -255,6 +256,14 @@ class CaptionSettings(Model):
             if said == (variant.name, variant.backend, variant.model):
                 return index
         return None
+
+    def asking(self, answers: Mapping[str, bool]) -> Self:
+        """Return the settings with another `ask` for the models of these names."""
+        variants = tuple(
+            one.model_copy(update={"ask": answers.get(one.name, one.ask)}) if isinstance(one, ChatSettings) else one
+            for one in self.variants
+        )
+        return self.model_copy(update={"variants": variants})
 
     @property
     def in_turn(self) -> tuple[VariantSettings, ...]:

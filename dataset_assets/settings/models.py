@@ -1,17 +1,18 @@
 """The tables of dataset.toml as frozen models: every key, its default and what is allowed. No file is read here.
 
-[captions] is in captions.py, [[sources]] in sources.py.
+[captions] is in captions.py, [[sources]] in sources.py, [records] and [trainer] in records.py.
 """
 
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from dataset_assets.settings.base import Model, show
 from dataset_assets.settings.captions import CaptionSettings
+from dataset_assets.settings.records import RecordSettings, TrainerSettings
 from dataset_assets.settings.sources import FilePath, FolderSettings, SourceSettings
 
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
@@ -135,16 +136,29 @@ class Settings(Model):
     """Everything dataset.toml says. Relative paths are resolved against the folder the file is in."""
 
     dataset: DatasetSettings = DatasetSettings()
-    sources: Annotated[tuple[SourceSettings, ...], Field(min_length=1)] = (FolderSettings(),)
+    sources: tuple[SourceSettings, ...] = (FolderSettings(),)
     buckets: BucketSettings = BucketSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
     images: ImageSettings = ImageSettings()
     shards: ShardSettings = ShardSettings()
     release: ReleaseSettings = ReleaseSettings()
     captions: CaptionSettings = CaptionSettings()
+    records: RecordSettings | None = None  # without [[sources]] the dataset has no images
+    trainer: TrainerSettings | None = None
     work: WorkSettings = WorkSettings()
     automation: AutomationSettings = AutomationSettings()
     folder: Annotated[Path, Field(exclude=True)] = Path()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _records_need_no_images(cls, said: Any) -> Any:
+        return {"sources": (), **said} if isinstance(said, dict) and "records" in said else said
+
+    @model_validator(mode="after")
+    def _something_is_there(self) -> Self:
+        if not self.sources and self.records is None:
+            raise ValueError("sources: [] given; allowed: at least one table, or [records]")
+        return self
 
     @model_validator(mode="after")
     def _sources_differ(self) -> Self:

@@ -40,6 +40,9 @@ class Source(Reader, Protocol):
         Raises SourceError when the source cannot be listed.
         """
 
+    def find_file(self, uri: str) -> str:
+        """Return the uri of the file that an image is in: its own, or that of the archive it is a part of."""
+
     def open(self, uri: str, version: str) -> AbstractContextManager[BinaryIO]:
         """Open an image to read its header, at the version that was listed. Raises SampleError as `read` does."""
 

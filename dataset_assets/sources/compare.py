@@ -1,6 +1,6 @@
 """What differs between a listing and the catalog's index: set operations over two tables, no file and no database."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import pandas as pd
@@ -11,6 +11,7 @@ from dataset_assets.sources.base import Listed
 # Reasons that a look at the file may find gone although the listing shows the same file.
 _PASSING = (DropReason.UNREADABLE, DropReason.DUPLICATE_ID)
 
+FindFile = Callable[[str, str], str]  # source, uri → uri of the file
 Look = Literal["changed", "unusable", "all"]  # which files are opened, each with those before it
 
 _LISTED = {
@@ -26,7 +27,6 @@ _LISTED = {
     "detail": "str",
 }
 _KEY = ["source", "uri"]
-_ARCHIVE = r"^(.*?\.tar(?=/)|.*(?=#\d+$))"  # the part of a uri that names a tar or a Parquet file
 _FOUND = ["old_width", "old_height", "old_reason"]
 _NOTHING: dict[str, str | int | bool] = {
     "id": 0,
@@ -63,18 +63,22 @@ def make_frame(listed: Iterable[tuple[str, Listed]]) -> pd.DataFrame:
     return frame
 
 
-def hold_back(listed: pd.DataFrame, known: pd.DataFrame, *, since: float, until: float) -> pd.DataFrame:
+def hold_back(
+    listed: pd.DataFrame, known: pd.DataFrame, find_file: FindFile, *, since: float, until: float
+) -> pd.DataFrame:
     """Return the listing without what changed between two times, unix seconds: it may still be being written.
 
     An image that is known stays as it is known, one that is new is left out. An archive is one file: of a tar or a
-    Parquet file that is half written, what was known of it stays, also what is not to be seen in it now.
+    Parquet file that is half written, what was known of it stays, also what is not to be seen in it now. `find_file`
+    tells the file of an image, given its source and its uri.
     """
     young = (listed["modified"] > since) & (listed["modified"] <= until)
     if not young.any():
         return listed
-    places, held = _places(listed), set(_places(listed[young]))
+    places = _places(listed, find_file)
+    held = set(places[young])
     old = known.loc[~known["removed"]]
-    before = old[_places(old).isin(held)].merge(listed[[*_KEY, "size"]], on=_KEY, how="left")
+    before = old[_places(old, find_file).isin(held)].merge(listed[[*_KEY, "size"]], on=_KEY, how="left")
     repeated = before["reason"] == DropReason.DUPLICATE_ID.value
     as_known = pd.DataFrame(
         {
@@ -89,10 +93,10 @@ def hold_back(listed: pd.DataFrame, known: pd.DataFrame, *, since: float, until:
     return pd.concat([listed[~places.isin(held)], as_known], ignore_index=True)
 
 
-def _places(images: pd.DataFrame) -> "pd.Series[str]":
-    """Return the file that each image is in, with its source: its own, or the archive that it is a part of."""
-    archive = images["uri"].str.extract(_ARCHIVE, expand=False)
-    return images["source"] + "\0" + archive.fillna(images["uri"])
+def _places(images: pd.DataFrame, find_file: FindFile) -> "pd.Series[str]":
+    """Return the file that each image is in, with its source."""
+    files = [f"{source}\0{find_file(source, uri)}" for source, uri in zip(images["source"], images["uri"], strict=True)]
+    return pd.Series(files, index=images.index, dtype="str")
 
 
 def compare(listed: pd.DataFrame, known: pd.DataFrame, *, max_pixels: int, look_again: Look) -> pd.DataFrame:

@@ -65,6 +65,10 @@ class FolderSource:
                 fault=state.fault,
             )
 
+    def find_file(self, uri: str) -> str:
+        """Return the image's own uri: every image is a file."""
+        return uri
+
     def open(self, uri: str, version: str) -> BinaryIO:
         """Open an image to read its header, whatever it is now. Raises SampleError(UNREADABLE)."""
         try:

@@ -110,7 +110,11 @@ def _look(
         known = known_images(connection).to_pandas()
     if not settle_seconds:
         return listed, known, False
-    settled = hold_back(listed, known, since=now - settle_seconds, until=now + _AHEAD_SECONDS)
+
+    def find_file(source: str, uri: str) -> str:
+        return dataset.sources[source].find_file(uri) if source in dataset.sources else uri
+
+    settled = hold_back(listed, known, find_file, since=now - settle_seconds, until=now + _AHEAD_SECONDS)
     return settled, known, settled is not listed
 
 

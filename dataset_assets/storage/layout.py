@@ -6,6 +6,7 @@ from pathlib import Path
 EXPORT_MANIFEST = "manifest.json"
 EXPORT_CARD = "README.md"
 EXPORT_SAMPLES = "samples.parquet"
+EXPORT_1K = "export_1k"
 
 
 def shard_path(bucket_id: str, shard: int) -> str:
@@ -88,10 +89,29 @@ class Layout:
         return self.export / EXPORT_CARD
 
     @property
+    def parsed(self) -> Path:
+        """The folder of what was read of each file of records: the texts that can become captions."""
+        return self.root / "records" / "parsed"
+
+    def record_captions(self, tars: str) -> Path:
+        """The chosen captions of a range of 1k tars."""
+        return self.root / "records" / "captions" / f"{tars}.parquet"
+
+    def numbered_tar(self, kind: str, number: str) -> Path:
+        """One of the 1k tars, of `kind` captions or the variant whose texts they are; beside it is its index, .json."""
+        return self.root / EXPORT_1K / kind / f"{number}.tar"
+
+    @property
+    def trainer(self) -> Path:
+        """The folder of the metadata that trainers read."""
+        return self.root / "trainer"
+
+    @property
     def folders(self) -> tuple[Path, ...]:
         """Every folder under the root that is ours: none of a user's files are in them."""
-        names = ("plans", "crops", "selection", "review", "listings", "index", "duplicates", "export", "preview")
-        return tuple(self.root / name for name in (*names, self.dagster_home.name))
+        images = ("plans", "crops", "selection", "review", "listings", "index", "duplicates", "export", "preview")
+        names = (*images, "records", EXPORT_1K, "trainer", self.dagster_home.name)
+        return tuple(self.root / name for name in names)
 
     @property
     def near_duplicates(self) -> Path:

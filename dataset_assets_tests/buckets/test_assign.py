@@ -24,8 +24,6 @@ from dataset_assets_tests.datasets import LANDSCAPE, PORTRAIT, SQUARE, TINY, add
 from dataset_assets_tests.photos import encoded, hostile, photo
 from dataset_assets_tests.sources.doubles import Watched
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
-
 WIDE, TALL, EVEN = "p1216x832", "p832x1152", "p1024x1024"  # of LANDSCAPE, PORTRAIT and SQUARE at base 64
 
 Seats = dict[str, tuple[str, int]]  # image_id → bucket and slot

@@ -5,7 +5,7 @@ from typing import Any
 
 from dataset_assets.captions.chat.prompts import name_input, write_prompt
 from dataset_assets.captions.sources import register_variants
-from dataset_assets.captions.view import load_view
+from dataset_assets.captions.view import list_rows, load_view
 from dataset_assets.catalog.captions import CaptionSource, record_answers
 from dataset_assets.dataset import Dataset
 from dataset_assets.settings import ChatSettings
@@ -35,7 +35,8 @@ def waterfall(*variants: dict[str, Any], **others: Any) -> dict[str, Any]:
 def list_samples(dataset: Dataset) -> dict[str, dict[str, Any]]:
     """Return every sample of the dataset as view.py has it, by image_id."""
     views = [load_view(dataset, key) for key in partition_keys(dataset)]
-    return {sample["image_id"]: sample for view in views for sample in view.list_samples(view.samples["slot"] >= 0)}
+    samples = (sample for view in views for sample in list_rows(view.samples, view.samples["slot"] >= 0))
+    return {sample["image_id"]: sample for sample in samples}
 
 
 def say(dataset: Dataset, name: str, texts: Mapping[str, str], *, status: str = "ok", **facts: Any) -> CaptionSource:

@@ -15,8 +15,6 @@ from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import Outcome
 from dataset_assets_tests.datasets import add_photo, partition_keys, settings_in
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
-
 
 def read_all(dataset: Dataset, key: str) -> list[Outcome]:
     variants = [one for one in dataset.settings.captions.variants if isinstance(one, SidecarSettings)]

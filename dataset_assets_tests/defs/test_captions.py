@@ -15,8 +15,6 @@ from dataset_assets_tests.fakes import chat_server
 from dataset_assets_tests.fakes.chat_server import ChatServer, Reply, Request, ok
 from dataset_assets_tests.runs import INDEX, checks, failures, instance_in, key_of, materialize
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
-
 CAPTIONS = "captions/caption_a"
 LARGEST_EVENT = 150_000  # bytes: the event log keeps every one
 

@@ -26,8 +26,6 @@ from dataset_assets_tests.runs import (
     materialize,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
-
 NEAR = Stage.NEAR_DUPLICATES
 
 

@@ -22,8 +22,6 @@ from dataset_assets.storage.parquet import read_table
 from dataset_assets_tests.datasets import LANDSCAPE, PORTRAIT, add_photo, build_library, build_partitions, settings_in
 from dataset_assets_tests.photos import encoded, photo
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
-
 WIDE, TALL = "p1216x832", "p832x1152"
 STAGE = (Stage.NEAR_DUPLICATES, "")
 
@@ -36,7 +34,7 @@ def looking(folder: Path, *, distance: int = 3, **sections: Any) -> Iterator[Dat
 
 
 @pytest.fixture(scope="module")
-def _alike(tmp_path_factory: pytest.TempPathFactory, quick_workers: None) -> Path:
+def _alike(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alike")
     for seed in range(6):
         add_photo(folder, f"{seed}.jpg", (312, 216), seed=seed)

@@ -55,6 +55,9 @@ class Watched:
     def list_images(self, ignored: Counter[str]) -> Iterator[Listed]:
         return self._folder.list_images(ignored)
 
+    def find_file(self, uri: str) -> str:
+        return self._folder.find_file(uri)
+
     def open(self, uri: str, version: str) -> BinaryIO:
         self.opened.append(uri)
         if uri in self.failing:

@@ -19,7 +19,7 @@ from dataset_assets.captions.chat.request import Question
 from dataset_assets.captions.needs import find_owed
 from dataset_assets.captions.sources import register_variants
 from dataset_assets.captions.stage import finish_captions
-from dataset_assets.captions.view import View, load_view
+from dataset_assets.captions.view import View, list_rows, load_samples, load_view
 from dataset_assets.catalog.captions import (
     CaptionSource,
     CaptionStatus,
@@ -128,13 +128,9 @@ class _Asking:
             spent = load_spending(connection).get(self._variant.name)
             self._price = mean_cost(connection, self._source)
         self.tally.spent = spent.cost if spent else 0
-        while total := sum(len(self._owed(load_view(self._dataset, key))) for key in keys):
-            progress.start(caption_stage(self._variant.name), total, "captions")
-            stop = self._pass(keys, total, progress)
-            progress.finish()
-            if (
-                stop is None and len(self._failed) == self.tally.answers
-            ):  # fewer than stop_after_errors, but all there were
+        while owed := self._list_owed(keys):
+            stop = self._pass(owed, progress)
+            if stop is None and len(self._failed) == self.tally.answers:  # fewer than stop_after_errors, but all
                 stop = Stop(reason="errors", detail=f"{self._variant.url} answered nothing; the last: {self._last}")
             if stop is not None:
                 if stop.reason == "errors":  # a server that is down is not the images' fault
@@ -146,14 +142,19 @@ class _Asking:
     def copy(self, key: str) -> None:
         """Take the captions of images with the same content, also where nobody is asked."""
         view = load_view(self._dataset, key)
-        owed = view.list_samples(view.samples["slot"].isin(self._owed(view, ask=True)))
+        owed = list_rows(view.samples, view.samples["slot"].isin(self._owed(view, ask=True)))
         inputs = {sample["id"]: self._name_input(self._variant, sample) for sample in owed if sample["source_sha256"]}
         with self._dataset.catalog.writing() as connection:
             self.tally.copied[key] = copy_captions(connection, self._source, inputs)
 
-    def _pass(self, keys: Sequence[str], total: int, progress: Progress) -> Stop | None:
+    def _list_owed(self, keys: Sequence[str]) -> dict[str, list[int]]:
+        """Return the slots that the model owes, by partition; one without has no entry."""
+        owed = {key: self._owed(load_view(self._dataset, key)) for key in keys}
+        return {key: slots for key, slots in owed.items() if slots}
+
+    def _pass(self, owed: Mapping[str, Sequence[int]], progress: Progress) -> Stop | None:
         """Ask once about every image that is owed."""
-        done = 0
+        total, done = sum(map(len, owed.values())), 0
 
         def commit(answers: Sequence[Answer]) -> float:
             nonlocal done
@@ -165,8 +166,11 @@ class _Asking:
                 progress.note(f"${self.tally.cost:,.2f} of about ${self.tally.cost + expected:,.2f}")
             return self.tally.spent
 
-        questions = (question for key in keys for question in self._questions(key))
-        return ask_all(self._variant, questions, commit, spent=self.tally.spent, price=self._price)
+        progress.start(caption_stage(self._variant.name), total, "captions")
+        questions = (question for key, slots in owed.items() for question in self._questions(key, slots))
+        stop = ask_all(self._variant, questions, commit, spent=self.tally.spent, price=self._price)
+        progress.finish()
+        return stop
 
     def _record(self, answers: Sequence[Answer]) -> float:
         rows = [_make_row(answer) for answer in answers]
@@ -186,26 +190,23 @@ class _Asking:
 
     def _owed(self, view: View, *, ask: bool | None = None) -> list[int]:
         """Return the slots that the model owes; `ask` takes the place of its setting."""
-        captions = self._dataset.settings.captions
-        if ask is not None:
-            asked = self._variant.model_copy(update={"ask": ask})
-            others = tuple(asked if one == self._variant else one for one in captions.variants)
-            captions = captions.model_copy(update={"variants": others})
-        return find_owed(captions, view, self._registered, self._name_input).get(self._variant.name, [])
+        name = self._variant.name
+        captions = self._dataset.settings.captions.asking({} if ask is None else {name: ask})
+        return find_owed(captions, view, self._registered, self._name_input).get(name, [])
 
     def _name_input(self, variant: ChatSettings, sample: Mapping[str, Any]) -> str:
         return name_input(variant, sample, write_prompt(self._dataset, variant, sample))
 
-    def _questions(self, key: str) -> Iterator[Question]:
-        """Yield the questions of a partition; of its crops some megabytes are in memory at a time."""
-        view = load_view(self._dataset, key)
-        owed = view.list_samples(view.samples["slot"].isin(self._owed(view)))
+    def _questions(self, key: str, slots: Sequence[int]) -> Iterator[Question]:
+        """Yield the questions about some slots of a partition; of its crops some megabytes are in memory at a time."""
+        samples = load_samples(self._dataset, key)
+        owed = list_rows(samples, samples["slot"].isin(slots))
         bucket_id = Partition.parse(key).bucket_id
-        for shard, samples in groupby(owed, key=itemgetter("shard")):
+        for shard, those in groupby(owed, key=itemgetter("shard")):
             path = self._dataset.layout.crops(bucket_id, shard)
             piece = (Stage.RESIZED_CROPS, key, shard)
             with condemning(self._dataset, piece, path), open_rows(path) as crops:
-                for sample in samples:
+                for sample in those:
                     prompt = write_prompt(self._dataset, self._variant, sample)
                     self._keys[sample["id"]] = key
                     yield Question(
@@ -218,8 +219,7 @@ class _Asking:
     def finish(self, work: Work, *, stopped: bool) -> Outcome:
         """Record a partition's captions as made; where images are left, that they are."""
         key = work.partition
-        view = load_view(self._dataset, key)
-        owed = self._owed(view) if stopped or self._variant.key_missing else []
+        owed = self._list_owed([key]).get(key, []) if stopped or self._variant.key_missing else []
         slots = Partition.parse(key).slots(self._dataset.settings.shards.shard_size)
         with self._dataset.catalog.reading() as connection:
             usage = sum_usage(connection, self._source, Partition.parse(key).bucket_id, slots)
@@ -227,7 +227,7 @@ class _Asking:
             work,
             self._source,
             {
-                "images": int((view.samples["reason"] == "").sum()),
+                "images": int((load_samples(self._dataset, key)["reason"] == "").sum()),
                 "asked": self.tally.by_key[key],
                 "copied": self.tally.copied[key],
                 "left": len(owed),

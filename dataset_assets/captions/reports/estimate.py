@@ -22,7 +22,7 @@ from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import Stage
 from dataset_assets.progress import Progress, Silence
-from dataset_assets.settings import CaptionSettings, ChatSettings
+from dataset_assets.settings import ChatSettings
 from dataset_assets.shards.plan import list_plans
 from dataset_assets.sources.scan import scan_sources
 
@@ -108,7 +108,8 @@ def _count_owed(
     captions = dataset.settings.captions
     known = {one.identity: one.id for one in sources}
     registered = {one.name: known.get(identify_chat(one), _NO_SOURCE) for one in captions.chats}
-    alone = {one.name: _silence_others(captions, one) for one in captions.chats}
+    names = [one.name for one in captions.chats]
+    alone = {name: captions.asking({other: False for other in names if other != name}) for name in names}
 
     def name(variant: ChatSettings, sample: Mapping[str, Any]) -> str:
         return name_input(variant, sample, write_prompt(dataset, variant, sample))
@@ -124,15 +125,6 @@ def _count_owed(
         progress.advance(1)
     progress.finish()
     return left, most
-
-
-def _silence_others(captions: CaptionSettings, variant: ChatSettings) -> CaptionSettings:
-    """Return the settings with no other model to wait for."""
-    variants = tuple(
-        one.model_copy(update={"ask": False}) if isinstance(one, ChatSettings) and one != variant else one
-        for one in captions.variants
-    )
-    return captions.model_copy(update={"variants": variants})
 
 
 def _find_rate(

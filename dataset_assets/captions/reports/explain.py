@@ -11,7 +11,7 @@ from dataset_assets.captions.reports.find import find_image
 from dataset_assets.captions.reports.why import tell_why
 from dataset_assets.captions.select import tabulate_selection
 from dataset_assets.captions.sources import live_sources
-from dataset_assets.captions.view import View, load_view
+from dataset_assets.captions.view import View, list_rows, load_view
 from dataset_assets.captions.waterfall import rank_sources
 from dataset_assets.catalog.captions import list_sources
 from dataset_assets.catalog.lookup import NamedImage, SavedCaption, captions_of
@@ -88,7 +88,7 @@ def explain_image(dataset: Dataset, name: str) -> Explanation:
         no_crop = _explain_no_slot(dataset, image)
         return _put_together(dataset, image, None, no_crop, _NO_CHOICE, f"it is not exported: {no_crop}")
     view = load_view(dataset, _find_partition(dataset, image).key)
-    sample = next(iter(view.list_samples(view.samples["slot"] == image.slot)), None)
+    sample = next(iter(list_rows(view.samples, view.samples["slot"] == image.slot)), None)
     if sample is None:
         no_crop = "the plan of its partition does not have it yet: build"
         return _put_together(dataset, image, view, no_crop, _NO_CHOICE, f"it is not exported: {no_crop}")

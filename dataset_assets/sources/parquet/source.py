@@ -5,6 +5,7 @@ version of an image says where it lies: reading one opens its file and goes ther
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from dataset_assets.sources.parquet.rows import Row, open_image, read_image, rea
 from dataset_assets.sources.walk import FileState, look_at, show_path, split_name, state_of, walk
 
 _PARQUET = "parquet"
+_ROW = re.compile(r"#\d+$")  # at the end of an image's uri
 _METADATA = "json"  # what the metadata of an image goes by, as if it lay beside it
 
 
@@ -54,6 +56,10 @@ class ParquetSource:
             keys.append(key)
             yield from (self._list_row(relative, state, key, number, row) for number, row in enumerate(rows))
         forget_others(self.listings, keys)
+
+    def find_file(self, uri: str) -> str:
+        """Return the uri of the Parquet file that a row is in."""
+        return _ROW.sub("", uri)
 
     def open(self, uri: str, version: str) -> BinaryIO:
         """Open an image to read its header. Raises SampleError: UNREADABLE, or SOURCE_CHANGED."""

@@ -62,6 +62,11 @@ class TarSource:
                 else:
                     ignored[_name_kind(entry.name)] += 1
 
+    def find_file(self, uri: str) -> str:
+        """Return the uri of the tar that an image is in."""
+        relative = decode_uri(uri)
+        return encode_uri(relative[: self._find_end(relative)])
+
     def open(self, uri: str, version: str) -> BinaryIO:
         """Open an image to read its header: what is not read of it is not read from the disk. Raises SampleError."""
         path, place = self._locate(uri, version)
@@ -127,12 +132,16 @@ class TarSource:
     def _locate(self, uri: str, version: str) -> tuple[Path, "_Place"]:
         """Return where the image's tar is, and where the member lies in it. Raises SampleError(SOURCE_CHANGED)."""
         relative = decode_uri(uri)
-        ends = [match.end() for match in _TAR_ENDS.finditer(relative)]
-        if not ends:
+        end = self._find_end(relative)
+        if end is None:
             raise SampleError(DropReason.SOURCE_CHANGED, "not in a tar; scan the source again")
-        # A folder may be called like a tar, and so may one inside a tar.
-        end = next((end for end in ends[:-1] if not (self.path / relative[:end]).is_dir()), ends[-1])
         return self.path / relative[:end], _Place.parse(version)
+
+    def _find_end(self, relative: str) -> int | None:
+        """Return where the tar's part of an image's path ends, None where the path is in no tar."""
+        ends = [match.end() for match in _TAR_ENDS.finditer(relative)]
+        # A folder may be called like a tar, and so may one inside a tar.
+        return next((end for end in ends[:-1] if not (self.path / relative[:end]).is_dir()), ends[-1] if ends else None)
 
 
 class _Place(NamedTuple):

@@ -35,8 +35,6 @@ from dataset_assets_tests.datasets import (
 from dataset_assets_tests.fakes import chat_server
 from dataset_assets_tests.fakes.chat_server import ChatServer, Reply, Request, ok
 
-pytestmark = pytest.mark.usefixtures("quick_workers")
-
 KEY = "sk-secret-0123456789"
 
 

@@ -200,7 +200,6 @@ def test_prompts_that_the_settings_still_have_are_known_again(dataset: Dataset, 
         ]
 
 
-@pytest.mark.usefixtures("quick_workers")
 def test_what_was_paid_for_is_not_asked_for_again(built: Path, tmp_path: Path) -> None:
     new = Path(shutil.copytree(built, tmp_path / "new"))
     with open_dataset(settings_in(built, captions={"variants": [CHAT]})) as dataset:
@@ -236,7 +235,6 @@ def owed(dataset: Dataset) -> dict[str, list[int]]:
     }
 
 
-@pytest.mark.usefixtures("quick_workers")
 def test_an_import_makes_stale_what_it_changes_and_the_next_build_selects_it(built: Path) -> None:
     settings = settings_in(built, captions={"variants": [HAND, {"name": "caption_sidecar"}]})
     with open_dataset(settings) as dataset:

@@ -489,7 +489,6 @@ def crop(folder: Path, source: dict[str, Any]) -> dict[str, bytes]:
     return {row["image_id"]: row["jpeg"] for row in rows}
 
 
-@pytest.mark.usefixtures("quick_workers")
 def test_the_same_photographs_give_the_same_crops_as_from_a_folder(tmp_path: Path) -> None:
     paths = add_photos(tmp_path, 12)
     photos = [path.read_bytes() for path in paths]
