@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := data/demo
 
-.PHONY: help install demo test proofs check format bench-noop bench-captions bench-archives dev clean
+.PHONY: help install demo test proofs check format bench bench-noop bench-captions bench-archives dev clean
 
 help:  ## list what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ format: install  ## format the code
 
 # Some minutes the first time: the datasets it measures are kept in BENCH.
 BENCH ?= /tmp/dataset-assets-bench
+bench: install  ## measure speed against the codecs and against others; half an hour
+	$(BIN)/python benchmarks/speed.py --folder '$(BENCH)' --report benchmarks/RESULTS.md
+
 bench-noop: install  ## measure builds that have nothing or little to do
 	$(BIN)/python benchmarks/noop.py --folder '$(BENCH)' --report benchmarks/NOOP.md
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from meter import list_family, read_pss
 from photographs import write_photographs
 
 TAR_IMAGES, TAR_BYTES = 5_000, 5_000_000_000
@@ -125,7 +126,7 @@ def measure(folder: Path, kind: str, archive: Path) -> Run:
     )
     sizes = []
     while child.poll() is None:
-        sizes.append(sum(map(read_pss, family(child.pid))))
+        sizes.append(sum(map(read_pss, list_family(child.pid))))
         time.sleep(EVERY)
     assert child.stdout is not None
     printed = child.stdout.read().split()
@@ -145,27 +146,6 @@ def measure(folder: Path, kind: str, archive: Path) -> Run:
         early=max(sizes[:half]) / 1e6,
         peak=max(sizes) / 1e6,
     )
-
-
-def family(process: int) -> list[int]:
-    """Return a process and all below it."""
-    found = [process]
-    for one in found:
-        try:
-            children = Path(f"/proc/{one}/task/{one}/children").read_text().split()
-        except OSError:
-            continue
-        found += map(int, children)
-    return found
-
-
-def read_pss(process: int) -> int:
-    """Return a process's proportional set size, bytes; 0 of one that is gone."""
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def report(runs: list[Run]) -> str:

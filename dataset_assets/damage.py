@@ -10,7 +10,7 @@ MODIFIED = "modified_ns"  # a piece's fact: the time of its file, for those in t
 INDEX = "index"  # a tar's fact: the file that says what lies where in it, as `path`, `bytes` and `version`
 INDEX_VERSION = 1  # raise it when an index would have something else in it: they are made anew, and no tar is written
 
-_TARS = "shards"  # Stage.SHARDS of freshness.py, which asks this module: its pieces have an index
+_TARS = ("shards", "captions_1ktar")  # stages of freshness.py, which asks this module: their pieces have an index
 
 
 def is_whole(layout: Layout, piece: Piece) -> bool:
@@ -26,7 +26,7 @@ def is_indexed(layout: Layout, tar: Piece) -> bool:
 def find_damage(layout: Layout, piece: Piece) -> str:
     """Return what is wrong with the files of a piece, a tar's index among them; "" where nothing is."""
     damage = _compare(layout, piece.path, piece.bytes, piece.facts.get(MODIFIED))
-    return damage or (_find_index_damage(layout, piece) if piece.stage == _TARS else "")
+    return damage or (_find_index_damage(layout, piece) if piece.stage in _TARS else "")
 
 
 def _find_index_damage(layout: Layout, tar: Piece) -> str:

@@ -295,7 +295,7 @@ def fingerprint_settings(settings: Settings, stage: str) -> str:
         cut = [records.modulus, records.padding, records.tars_per_partition]
         shaping |= {
             Stage.CAPTION_RECORDS: [*cut, *(said["records"][name] for name in ("paths", "mode", "id", "variants"))],
-            Stage.RECORD_CAPTIONS: [*cut, records.mode, [one.name for one in records.selectors]],
+            Stage.RECORD_CAPTIONS: [*cut, records.mode, [one.name for one in records.selectors], records.text_tars],
             Stage.CAPTIONS_1KTAR: [*cut, said["records"]["text_tars"]],
         }
     variant = find_variant(settings, stage)

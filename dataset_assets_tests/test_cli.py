@@ -185,6 +185,7 @@ def test_verify_says_ok(folder: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith("ok: 20 samples in 10 files, ")
     assert json.loads(call("verify", folder / "out" / "export", "--json", "--workers", 1).stdout)["ok"] is True
+    assert call("verify", folder / "out" / "export", "--pixels", "--workers", 1).stdout == result.stdout
 
 
 def test_verify_names_what_is_damaged(folder: Path) -> None:

@@ -14,11 +14,11 @@ from dataset_assets.catalog.state import drop_piece, load_pieces, load_states, v
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, StorageError
 from dataset_assets.freshness import Stage
-from dataset_assets.images.store import CROP_SCHEMA, ROW_GROUP, Row, read_crops
+from dataset_assets.images.store import CROP_SCHEMA, ROW_GROUP, Row, read_crops, writing_crops
 from dataset_assets.records import sample_key
 from dataset_assets.shards.partition import Partition
 from dataset_assets.storage.atomic import remove
-from dataset_assets.storage.parquet import read_table, writing_table
+from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import holding_lock
 
 _PASSING = frozenset(reason.value for reason in DropReason if reason.passing)
@@ -122,7 +122,7 @@ def _move_crops(dataset: Dataset, bucket_id: str, slots: Mapping[str, int], shar
         if row is None or row["slot"] >= end:
             remove(path)
             continue
-        with writing_table(path, CROP_SCHEMA, compression="none") as writer:
+        with writing_crops(path) as writer:
             group: list[Row] = []
             while row is not None and row["slot"] < end:
                 group.append(row)

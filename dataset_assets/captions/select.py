@@ -75,8 +75,9 @@ def tabulate_selection(view: View) -> pa.Table:
     """Return the waterfall's choice for every sample of a partition, with the columns of `SELECTION_SCHEMA`."""
     chosen = choose_captions(view.captions, view.samples["slot"].to_list(), view.ranks)
     blank = view.samples["blank"].to_numpy()
-    chosen.loc[blank, ["text", "drop"]] = ["", DropReason.BLANK_IMAGE.value]
-    chosen.loc[blank, ["selector_index", "caption_source"]] = -1
+    if blank.any():  # seldom, and pandas takes its time for nothing, too
+        chosen.loc[blank, ["text", "drop"]] = ["", DropReason.BLANK_IMAGE.value]
+        chosen.loc[blank, ["selector_index", "caption_source"]] = -1
     variants = {number: source.variant for number, source in view.sources.items()}
     chosen["variant"] = [variants.get(number, NO_CAPTION[0]) for number in chosen["caption_source"]]
     return pa.Table.from_pandas(chosen[SELECTION_SCHEMA.names], SELECTION_SCHEMA, preserve_index=False)

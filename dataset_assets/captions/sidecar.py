@@ -1,6 +1,7 @@
 """Captions that lie beside the images: photo.txt, photo.caption, or a field of photo.json."""
 
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from dataset_assets.sources.base import LARGEST_SIDECAR, split_sidecars
 from dataset_assets.work import Outcome, begin, holding_lock
 
 _BATCH = 1000  # captions a transaction
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @holding_lock("key")
@@ -77,7 +79,7 @@ def parse_caption(data: bytes, field: str | None) -> tuple[CaptionStatus, str, s
             return CaptionStatus.MISSING, "", f"no field {field}"
         if not isinstance(value, str):
             return CaptionStatus.ERROR, "", f"{field} is a {type(value).__name__}, not text"
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if _NO_TEXT.search(value):
         return CaptionStatus.ERROR, "", "holds characters that no text has (NUL or half of a surrogate pair)"
     stripped = value.strip()
     return (CaptionStatus.OK, stripped, "") if stripped else (CaptionStatus.EMPTY, "", "")

@@ -174,8 +174,9 @@ def repack(config: Path | None, as_json: bool) -> None:
 @main.command()
 @click.argument("export", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @json_option
-@click.option("--workers", default=0, help="Processes that read; 0: one a core.")
-def verify(export: Path, as_json: bool, workers: int) -> None:
+@click.option("--workers", default=0, help="How many tars are read at a time; 0: one a core.")
+@click.option("--pixels", is_flag=True, help="Decode every JPEG, also of tars whose hash is the manifest's.")
+def verify(export: Path, as_json: bool, workers: int, pixels: bool) -> None:
     """Read every byte of an EXPORT folder and compare it with its manifest and with the format.
 
     Needs nothing but the folder. Exits with 1 when anything is wrong, and names file, sample and reason.
@@ -186,7 +187,7 @@ def verify(export: Path, as_json: bool, workers: int) -> None:
     from dataset_assets.terminal import show_progress
 
     with show_progress(Console(stderr=True)) as progress:
-        report = verify_export(export, workers=workers, progress=progress)
+        report = verify_export(export, workers=workers, pixels=pixels, progress=progress)
     if as_json:
         click.echo(json.dumps(report.to_dict()))
     else:

@@ -19,6 +19,7 @@ from dataset_assets.defs.graph import build_definitions
 from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.errors import DatasetError, StorageError
 from dataset_assets.freshness import Stage, Verdict, fingerprint, last_stages
+from dataset_assets.images.workers import prepare_processes
 from dataset_assets.progress import Progress
 from dataset_assets.release.inspect import inspect_export
 from dataset_assets.settings import Settings
@@ -27,6 +28,7 @@ from dataset_assets.storage.atomic import sweep
 from dataset_assets.storage.home import prepare_dagster_home
 from dataset_assets.storage.layout import Layout
 from dataset_assets.storage.lock import locked
+from dataset_assets.storage.records import quick_records
 
 _INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}  # what Dagster makes of Ctrl-C
 
@@ -45,20 +47,40 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False,
         sweep(dataset.layout.folders)
         runner = _Runner(settings, instance, progress)
         runner.bury()
-        config = {"ops": {Stage.RAW_IMAGES: {"config": {"checksum": checksum, "allow_empty": allow_empty}}}}
-        runner.run([Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS], config=config)
-        verdicts = judge_all(dataset)
-        images = _count_stale_images(dataset, verdicts)
-        for chunk in list(split_stale(settings, list_partitions(instance), verdicts)):
-            for key in chunk.keys:
-                images.pop(key, None)
-            progress.expect(Stage.RESIZED_CROPS, sum(images.values()))
-            runner.run(chunk.stages, chunk=chunk)
-        last = last_stages(settings)
-        if any(not verdict.fresh for (stage, _), verdict in judge_all(dataset).items() if stage in last):
-            runner.run(last)
-        if faults := inspect_export(dataset):
-            raise DatasetError("\n".join(faults))
+        if settings.sources:
+            config = {"ops": {Stage.RAW_IMAGES: {"config": {"checksum": checksum, "allow_empty": allow_empty}}}}
+            _build_images(dataset, runner, config)
+        if settings.records:
+            _build_records(dataset, runner, list(settings.records.ranges))
+        if settings.trainer and not judge_all(dataset)[Stage.TRAINER_METADATA, ""].fresh:
+            runner.run([Stage.TRAINER_METADATA])
+
+
+def _build_images(dataset: Dataset, runner: "_Runner", config: dict[str, Any]) -> None:
+    """Bring everything that is made of images up to date; `config` is the scan's. Raises DatasetError."""
+    settings = dataset.settings
+    runner.run([Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS], config=config)
+    verdicts = judge_all(dataset)
+    images = _count_stale_images(dataset, verdicts)
+    if any(images.values()):
+        prepare_processes()  # which takes a second that the start of the run takes, too
+    for chunk in list(split_stale(settings, list_partitions(runner.instance), verdicts)):
+        for key in chunk.keys:
+            images.pop(key, None)
+        runner.progress.expect(Stage.RESIZED_CROPS, sum(images.values()))
+        runner.run(chunk.stages, chunk=chunk)
+    last = last_stages(settings)
+    if any(not verdict.fresh for (stage, _), verdict in judge_all(dataset).items() if stage in last):
+        runner.run(last)
+    if faults := inspect_export(dataset):
+        raise DatasetError("\n".join(faults))
+
+
+def _build_records(dataset: Dataset, runner: "_Runner", ranges: Sequence[str]) -> None:
+    """Bring everything that is made of records up to date, trainer metadata apart. Raises DatasetError."""
+    runner.run([Stage.CAPTION_RECORDS])
+    for chunk in list(split_stale(dataset.settings, ranges, judge_all(dataset))):
+        runner.run(chunk.stages, chunk=chunk)
 
 
 @contextmanager
@@ -69,7 +91,7 @@ def open_instance(layout: Layout) -> Iterator[dg.DagsterInstance]:
     """
     home = prepare_dagster_home(layout)
     try:
-        with dg.DagsterInstance.from_config(str(home)) as instance:
+        with quick_records(home), dg.DagsterInstance.from_config(str(home)) as instance:
             yield instance
     except DBAPIError as error:
         raise StorageError(f"cannot keep Dagster's records in {home}: {error.orig}") from error

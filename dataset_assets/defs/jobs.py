@@ -1,8 +1,12 @@
-"""Jobs: the three parts of a build, as a person would start them from the UI or a schedule."""
+"""Jobs: the parts of a build, as a person would start them from the UI or a schedule."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
 from dataset_assets.freshness import Stage
+from dataset_assets.settings import Settings
 
 # Not by name: near_duplicates is in the graph only where the settings ask for it.
 _BELOW_PLANS = dg.AssetSelection.assets(Stage.SHARD_PLANS).downstream()
@@ -20,7 +24,33 @@ PARTITIONS = dg.define_asset_job(
 )
 RELEASE = dg.define_asset_job(
     "release",
-    selection=_BELOW_PLANS - _ABOVE_SHARDS,
+    selection=_BELOW_PLANS - _ABOVE_SHARDS - dg.AssetSelection.groups("records"),
     description="Manifest and dataset card, and near duplicates if asked for, once every partition is there.",
 )
-JOBS = (INDEX, PARTITIONS, RELEASE)
+RECORDS_INDEX = dg.define_asset_job(
+    "records_index",
+    selection=dg.AssetSelection.assets(Stage.CAPTION_RECORDS),
+    description="Reads the files of records that are new or changed.",
+)
+RECORDS = dg.define_asset_job(
+    "records",
+    selection=dg.AssetSelection.assets(Stage.RECORD_CAPTIONS, Stage.CAPTIONS_1KTAR),
+    description="Captions and tars of some ranges; what is fresh is left alone.",
+)
+TRAINER = dg.define_asset_job(
+    "trainer",
+    selection=dg.AssetSelection.assets(Stage.TRAINER_METADATA),
+    description="What kohya-ss trainers read, once every caption is there.",
+)
+
+
+Jobs = Sequence[Any]  # what define_asset_job returns has no public name
+
+
+def list_jobs(settings: Settings) -> Jobs:
+    """Return the jobs of the assets that the settings ask for."""
+    return [
+        *((INDEX, PARTITIONS, RELEASE) if settings.sources else ()),
+        *((RECORDS_INDEX, RECORDS) if settings.records else ()),
+        *((TRAINER,) if settings.trainer else ()),
+    ]

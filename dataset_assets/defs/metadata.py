@@ -9,6 +9,8 @@ from dataset_assets.work import Outcome
 
 _MARKUP = "\\`*_{}[]<>()#+!|&$~"
 
+_HIDDEN = {"inputs", "digests", "sources", "sight", "order", "listing"}
+
 # What the first column of a table of counts is called.
 _COLUMNS = {
     "drops": "reason",
@@ -18,6 +20,9 @@ _COLUMNS = {
     "summary": "counter",
     "findings": "finding",
     "largest": "first image",
+    "faults": "fault",
+    "by_source": "made of",
+    "members": "tars of",
 }
 
 
@@ -30,13 +35,21 @@ def make_table(counts: Mapping[str, int], name: str, count: str) -> dg.MetadataV
     )
 
 
-def describe(outcome: Outcome) -> dict[str, Any]:
-    """Return a report's numbers as they are, its counts by name as tables; what only fingerprints need is left out."""
+def describe(outcome: Outcome, *, counted: str = "images") -> dict[str, Any]:
+    """Return a report's numbers as they are, its counts by name as tables; what only fingerprints need is left out.
+
+    `counted` is what the tables count.
+    """
     shown: dict[str, Any] = {"reused": outcome.reused}
     for name, value in outcome.report.items():
-        if name in ("inputs", "digests", "sources", "sight"):
+        if name in _HIDDEN:
             continue
-        shown[name] = make_table(value, _COLUMNS.get(name, name), "images") if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            shown[name] = value
+        elif all(isinstance(count, int) for count in value.values()):
+            shown[name] = make_table(value, _COLUMNS.get(name, name), counted)
+        else:
+            shown[name] = dg.MetadataValue.json(value)
     return shown
 
 

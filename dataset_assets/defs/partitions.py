@@ -5,11 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from dataset_assets.catalog.state import load_states
+from dataset_assets.catalog.state import States, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, version_tags
-from dataset_assets.freshness import upstream
+from dataset_assets.freshness import Stage, upstream
 from dataset_assets.work import Outcome
 
 BUCKET_SHARDS = dg.DynamicPartitionsDefinition(name="bucket_shards")
@@ -43,15 +43,16 @@ def report_partitions(
     outcomes: Mapping[str, Outcome],
     *,
     show: Callable[[str], Mapping[str, Any]] = lambda _: {},
+    counted: str = "images",
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Yield the result of a run over some partitions, each with metadata and a data version of its own.
 
-    `show` gives more metadata of a partition that was made in this run.
+    `show` gives more metadata of a partition that was made in this run; `counted` is what its tables count.
     """
 
     def explain(key: str) -> dict[str, Any]:
         outcome = outcomes[key]
-        return describe(outcome) | ({} if outcome.reused else dict(show(key)))
+        return describe(outcome, counted=counted) | ({} if outcome.reused else dict(show(key)))
 
     if len(outcomes) == 1:
         key, outcome = next(iter(outcomes.items()))
@@ -62,14 +63,18 @@ def report_partitions(
     settings, stage = dataset.settings, next(iter(outcomes.values())).state.stage
     events = {name: _newest_event(context.instance, name) for name in upstream(settings, stage)}
     with dataset.catalog.reading() as connection:
-        states = load_states(connection, list(outcomes))
+        states = load_states(connection, [*outcomes, ""])
     for key, outcome in outcomes.items():
-        above = {
-            name: Origin(states[name, key].output if (name, key) in states else ASSIGNMENTS_VERSION, event)
-            for name, event in events.items()
-        }
+        above = {name: Origin(_find_version(states, name, key), event) for name, event in events.items()}
         tags = version_tags(settings, stage, outcome.state.output, above)
         context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=explain(key), tags=tags))
+
+
+def _find_version(states: States, stage: str, key: str) -> str:
+    """Return the data version of a partition of a stage, or of the whole stage where it has no partitions."""
+    if stage == Stage.BUCKET_ASSIGNMENTS:
+        return ASSIGNMENTS_VERSION
+    return (states.get((stage, key)) or states[stage, ""]).output
 
 
 def _newest_event(instance: dg.DagsterInstance, stage: str) -> int | None:

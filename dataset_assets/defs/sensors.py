@@ -10,19 +10,31 @@ from typing import Any
 
 import dagster as dg
 
-from dataset_assets.catalog.state import load_states
+from dataset_assets.catalog.state import States, load_states
 from dataset_assets.dataset import Dataset
-from dataset_assets.defs.chunks import split_stale
-from dataset_assets.defs.jobs import INDEX, JOBS, PARTITIONS, RELEASE
+from dataset_assets.defs.chunks import Chunk, split_stale
+from dataset_assets.defs.jobs import INDEX, PARTITIONS, RECORDS, RECORDS_INDEX, RELEASE, TRAINER, Jobs
 from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.errors import DatasetError
-from dataset_assets.freshness import FRESH, Stage, fingerprint, fingerprint_settings, last_stages, list_inputs
-from dataset_assets.settings import Settings
+from dataset_assets.freshness import (
+    FRESH,
+    Stage,
+    Verdict,
+    fingerprint,
+    fingerprint_settings,
+    last_stages,
+    list_inputs,
+    upstream,
+)
+from dataset_assets.posts.index import find_changes as find_new_records
+from dataset_assets.settings import RecordSettings, Settings
 from dataset_assets.sources.scan import find_changes
 from dataset_assets.status import judge_all
 from dataset_assets.storage.lock import is_locked
 
 REQUEST_TAG = "dataset_assets/request"  # a digest of what made the sensor ask for a run
+
+Verdicts = Mapping[tuple[str, str], Verdict]
 
 _AGAIN_SECONDS = 600.0  # after a run for the same reason: it failed, or something here keeps it stale
 _UNDER_WAY = (
@@ -34,12 +46,12 @@ _UNDER_WAY = (
 )
 
 
-def make_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Return the sensor that keeps the dataset up to date."""
+def make_sensor(settings: Settings, jobs: Jobs) -> dg.SensorDefinition:
+    """Return the sensor that keeps the dataset up to date by `jobs`."""
     watch = settings.automation.watch
 
     @dg.sensor(
-        jobs=JOBS,
+        jobs=jobs,
         minimum_interval_seconds=settings.automation.interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING if watch else dg.DefaultSensorStatus.STOPPED,
         description=(
@@ -51,7 +63,7 @@ def make_sensor(settings: Settings) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, dataset: dg.ResourceParam[Dataset]
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         instance = context.instance
-        if busy := _find_busy(instance):
+        if busy := _find_busy(instance, jobs):
             yield dg.SkipReason(f"run {busy.run_id} of {busy.job_name} is under way")
         elif is_locked(dataset.layout.lock):
             yield dg.SkipReason("`dataset-assets build` is at work")
@@ -63,7 +75,7 @@ def make_sensor(settings: Settings) -> dg.SensorDefinition:
 
 def make_nightly(settings: Settings) -> dg.ScheduleDefinition | None:
     """Return the schedule of the scan that compares contents, None where there is none."""
-    if not settings.automation.nightly:
+    if not (settings.automation.nightly and settings.sources):
         return None
     hour, minute = settings.automation.nightly.split(":")
     config = {"checksum": True, "settle_seconds": settings.automation.settle_seconds}
@@ -92,17 +104,29 @@ def _ask(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[dg.RunReque
 
 
 def _list_requests(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[dg.RunRequest]:
-    settings = dataset.settings
     with dataset.catalog.reading() as connection:
         states = load_states(connection)
     # What could not be read is tried again by `build`: asking for it here would never end.
     verdicts = {key: FRESH if verdict.retry else verdict for key, verdict in judge_all(dataset).items()}
+    if dataset.settings.sources:
+        yield from _request_images(dataset, instance, states, verdicts)
+    if dataset.settings.records:
+        yield from _request_records(dataset, dataset.settings.records, states, verdicts)
+    if dataset.settings.trainer and not verdicts[Stage.TRAINER_METADATA, ""].fresh:
+        above, *_ = upstream(dataset.settings, Stage.TRAINER_METADATA)
+        if all(verdict.fresh for (stage, _), verdict in verdicts.items() if stage == above):
+            yield _request(TRAINER.name, [list_inputs(dataset.settings, states, Stage.TRAINER_METADATA)])
+
+
+def _request_images(
+    dataset: Dataset, instance: dg.DagsterInstance, states: States, verdicts: Verdicts
+) -> Iterator[dg.RunRequest]:
+    settings = dataset.settings
     changes = find_changes(dataset, settle_seconds=settings.automation.settle_seconds)
     indexed = all(verdicts[stage, ""].fresh for stage in (Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS))
     order = list_partitions(instance)
-    unlike = sorted(
-        {key for _, key in verdicts if key}.symmetric_difference(order)
-    )  # another instance was told of them
+    planned = {key for stage, key in verdicts if stage == Stage.SHARD_PLANS}
+    unlike = sorted(planned.symmetric_difference(order))  # another instance was told of them
     if changes or unlike or not indexed:
         scan = {"settle_seconds": settings.automation.settle_seconds}
         reason = [changes, unlike, fingerprint_settings(settings, Stage.BUCKET_ASSIGNMENTS)]
@@ -110,20 +134,37 @@ def _list_requests(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[d
         return
     chunks = list(split_stale(settings, order, verdicts))
     for chunk in chunks:
-        inputs = [[list_inputs(settings, states, Stage.SHARD_PLANS, key) for key in chunk.keys], chunk.stages]
-        yield _request(
-            PARTITIONS.name,
-            [inputs, [fingerprint_settings(settings, stage) for stage in chunk.stages]],
-            partition_key=chunk.partition_key,
-            tags=chunk.tags,
-            asset_selection=[dg.AssetKey(stage.split("/")) for stage in chunk.stages],
-        )
+        yield _request_chunk(settings, states, PARTITIONS.name, Stage.SHARD_PLANS, chunk)
     # Else there is nothing to release, and nothing that a release would take back.
     made = dataset.layout.manifest.exists() or any(stage == Stage.SHARDS for stage, _ in states)
     last = last_stages(settings)
     if made and not chunks and not all(verdicts[stage, ""].fresh for stage in last):
         made_from = [list_inputs(settings, states, stage) for stage in last if stage != Stage.DATASET_CARD]
         yield _request(RELEASE.name, [made_from, settings.dataset.model_dump()])
+
+
+def _request_records(
+    dataset: Dataset, records: RecordSettings, states: States, verdicts: Verdicts
+) -> Iterator[dg.RunRequest]:
+    settings = dataset.settings
+    changes = find_new_records(dataset)
+    if changes or not verdicts[Stage.CAPTION_RECORDS, ""].fresh:
+        yield _request(RECORDS_INDEX.name, [changes, fingerprint_settings(settings, Stage.CAPTION_RECORDS)])
+        return
+    for chunk in split_stale(settings, list(records.ranges), verdicts):
+        yield _request_chunk(settings, states, RECORDS.name, Stage.RECORD_CAPTIONS, chunk)
+
+
+def _request_chunk(settings: Settings, states: States, job: str, first: str, chunk: Chunk) -> dg.RunRequest:
+    """Return the request of a run over some partitions; `first` is the stage whose inputs say why."""
+    inputs = [[list_inputs(settings, states, first, key) for key in chunk.keys], chunk.stages]
+    return _request(
+        job,
+        [inputs, [fingerprint_settings(settings, stage) for stage in chunk.stages]],
+        partition_key=chunk.partition_key,
+        tags=chunk.tags,
+        asset_selection=[dg.AssetKey(stage.split("/")) for stage in chunk.stages],
+    )
 
 
 def _request(job: str, reason: Any, **options: Any) -> dg.RunRequest:
@@ -139,9 +180,9 @@ def _was_tried(instance: dg.DagsterInstance, request: dg.RunRequest) -> bool:
     return bool(records) and time.time() - (records[0].end_time or 0) < _AGAIN_SECONDS
 
 
-def _find_busy(instance: dg.DagsterInstance) -> dg.DagsterRun | None:
+def _find_busy(instance: dg.DagsterInstance, jobs: Jobs) -> dg.DagsterRun | None:
     """Return a run of one of our jobs that is queued or under way."""
-    for job in JOBS:
+    for job in jobs:
         for run in instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=_UNDER_WAY), limit=1):
             return run
     return None

@@ -15,15 +15,17 @@ import pyarrow as pa
 from dataset_assets.catalog.images import record_checksums
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings
-from dataset_assets.images.store import CROP_SCHEMA, ROW_GROUP, Row, find_reusable, make_row, open_rows
+from dataset_assets.images.ahead import Ahead
+from dataset_assets.images.store import CROP_SCHEMA, ROW_GROUP, Row, find_reusable, make_row, open_rows, writing_crops
 from dataset_assets.images.workers import CropWorkers
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.records import Crop, CropTask, Drop, sample_key
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan, split_shards
 from dataset_assets.storage.atomic import remove
-from dataset_assets.storage.parquet import writing_table
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
+
+_AHEAD = 2 * ROW_GROUP  # crops that wait to be written: enough for the time that a disk takes to finish a file
 
 
 @holding_lock("partitions")
@@ -38,12 +40,15 @@ def make_crops(
     stale = {key: _find_shards(work, force=force) for key, work in begun.items() if isinstance(work, Work)}
     progress = progress or Silence()
     progress.start(Stage.RESIZED_CROPS, sum(len(shard.rows) for shards in stale.values() for shard in shards), "images")
-    # One stream of tasks over all partitions: no worker waits while a shard is written.
+    # One stream of tasks over all partitions, and a thread that hands them out: no worker waits while we write.
     tasks = (task for shards in stale.values() for shard in shards for task in shard.tasks())
     outcomes = {}
     pace = _Pace()
-    with CropWorkers(dataset.settings.workers, dataset.settings.images, dataset.sources) as workers:
-        results = (result for _, result in workers.run(tasks))
+    with (
+        CropWorkers(dataset.settings.workers, dataset.settings.images, dataset.sources) as workers,
+        Ahead(workers.run(tasks), _AHEAD, workers.stop) as done,
+    ):
+        results = (result for _, result in done)
         for key, work in begun.items():
             outcomes[key] = (
                 work if isinstance(work, Outcome) else _write_partition(work, stale[key], results, progress, pace)
@@ -143,7 +148,7 @@ class _Shard:
         piece = (self._work.stage, self._work.partition, self._number)
         with (
             condemning(self._work.dataset, piece, self._path),
-            writing_table(self._path, CROP_SCHEMA, compression="none") as writer,
+            writing_crops(self._path) as writer,
         ):
             for group in self._rows_of(results, checksums):
                 writer.write_table(pa.Table.from_pylist(group, schema=CROP_SCHEMA))

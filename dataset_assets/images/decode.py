@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from dataset_assets.images.colour import srgb_transform
+from dataset_assets.images.glance import glance_plain
 from dataset_assets.images.probe import CODEC_ERRORS, decode_error, open_image, read_orientation
 from dataset_assets.records import JPEG_FORMATS
 from dataset_assets.settings import ImageSettings
@@ -22,6 +23,11 @@ def decode(data: bytes, settings: ImageSettings) -> NDArray[np.uint8]:  # (heigh
 
     Raises SampleError, by the header before any pixel is decoded where it tells.
     """
+    if plain := glance_plain(data, max_pixels=settings.max_pixels):
+        size, orientation = plain
+        pixels = _decode_jpeg(data, size)
+        if pixels is not None:
+            return _orient(pixels, orientation)
     image = open_image(BytesIO(data), max_pixels=settings.max_pixels)
     profile = image.info.get("icc_profile") if settings.icc == "srgb" else None
     if image.format in JPEG_FORMATS and image.mode in ("RGB", "L") and srgb_transform(profile, image.mode) is None:

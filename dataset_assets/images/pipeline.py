@@ -36,6 +36,7 @@ def make_crop(data: bytes, task: CropTask, settings: ImageSettings) -> Crop:
     quality, subsampling = (0, "source") if passed else (settings.quality, choose_subsampling(scale, settings))
     whole = pixels if passed else resize(pixels, size)
     shown = whole if passed else whole[y : y + h, x : x + w]
+    look, spread = hash_look(whole), measure_spread(shown)  # now, as the pixels are in the processor's cache
     return Crop(
         jpeg=data if passed else encode(shown, quality, subsampling),
         w=stored[0],
@@ -49,8 +50,8 @@ def make_crop(data: bytes, task: CropTask, settings: ImageSettings) -> Crop:
         quality=quality,
         subsampling=subsampling,
         source_sha256=sha256(data).hexdigest(),
-        spread=measure_spread(shown),
-        look=hash_look(whole),  # not of the crop: where that is cut follows from the image's id
+        spread=spread,
+        look=look,  # not of the crop: where that is cut follows from the image's id
     )
 
 

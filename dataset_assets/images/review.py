@@ -15,8 +15,9 @@ def measure_spread(pixels: NDArray[np.uint8]) -> float:  # (height, width, 3) ui
     integers, so that every machine says the same; rounded to 6 digits.
     """
     height, width = pixels.shape[:2]
-    points = pixels[:: _step(height), :: _step(width)].astype(np.uint16)
-    luminance = (77 * points[..., 0] + 150 * points[..., 1] + 29 * points[..., 2] + 128) >> 8  # BT.601, in 256ths
+    points = pixels[:: _step(height), :: _step(width)]
+    red, green, blue = (points[..., channel].astype(np.uint16) for channel in range(3))
+    luminance = (77 * red + 150 * green + 29 * blue + 128) >> 8  # BT.601, in 256ths
     levels = np.bincount(luminance.ravel(), minlength=256)
     median = int(np.searchsorted(levels.cumsum(), (luminance.size + 1) // 2))
     near = int(levels[max(median - _NEAR, 0) : median + _NEAR + 1].sum())

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from dataset_assets.errors import StorageError
 from dataset_assets.records import Crop, Drop
-from dataset_assets.storage.parquet import open_table, read_table
+from dataset_assets.storage.parquet import open_table, read_table, writing_table
 
 # Where `reason` is not "", there is no crop and the columns after `timeout` are empty.
 CROP_SCHEMA = pa.schema(
@@ -40,6 +40,9 @@ CROP_SCHEMA = pa.schema(
         ("look", pa.string()),
     ]
 )
+_FACTS = {kind: [field.name for field in fields(kind)] for kind in (Crop, Drop)}
+_UNIQUE = {"key", "image_id", "made_from", "source_sha256", "jpeg", "scale", "spread", "look"}
+_REPEATING = [name for name in CROP_SCHEMA.names if name not in _UNIQUE]  # a dictionary of the others would only cost
 _REUSE = ["made_from", "passing", "timeout"]  # what decides whether a row can be copied
 ROW_GROUP = 64  # images: some megabytes, which bounds the memory of writers and readers
 
@@ -48,7 +51,7 @@ Row = Mapping[str, Any]
 
 def make_row(slot: int, key: str, image_id: str, made_from: str, result: Crop | Drop) -> Row:
     """Return one row of the file."""
-    facts = asdict(result)
+    facts = {name: getattr(result, name) for name in _FACTS[type(result)]}
     if isinstance(result, Drop):
         facts |= {"reason": result.reason.value, "passing": result.passing or result.reason.passing}
     return {
@@ -82,6 +85,14 @@ def find_reusable(path: Path, timeout_seconds: float) -> dict[str, int]:
         for number, (made_from, passing, timeout) in rows
         if not passing and timeout in (0, timeout_seconds)
     }
+
+
+@contextmanager
+def writing_crops(path: Path) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer of tables of at most ROW_GROUP rows. Raises StorageError."""
+    ranged = ["slot"]
+    with writing_table(path, CROP_SCHEMA, compression="none", ranged=ranged, repeating=_REPEATING) as writer:
+        yield writer
 
 
 def read_crops(path: Path) -> Iterator[Row]:

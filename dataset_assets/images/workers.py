@@ -4,17 +4,20 @@ A codec that crashes or hangs takes its process with it: that image is counted, 
 is lost. This is the parent's side; `worker` is the processes'.
 """
 
+import os
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
-from multiprocessing import get_context, resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing import forkserver, get_context, resource_tracker
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 from dataset_assets.errors import DatasetError
 from dataset_assets.images.worker import CropJob, Failure, Job, Loss, Started, work
@@ -25,8 +28,9 @@ from dataset_assets.sources.base import Reader
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
+_FORKSERVER: Final = "forkserver"
 _PRELOAD = "dataset_assets.images.pipeline"  # and with it torch, Pillow and the codecs
-_QUEUED = 2  # tasks at a worker: the one it works on and the next
+_QUEUED = 3  # tasks at a worker: the one it works on, the next, and one for the time that we take to hand out more
 _AHEAD = 8  # tasks a worker, from the oldest without an answer to the newest handed out: what bounds memory
 
 
@@ -48,17 +52,12 @@ class _Worker(Generic[Task, Answer]):
     started: bool = False
     since: float = inf  # when it began its first job, by the monotonic clock, seconds
 
-    def end(self) -> None:
-        """Kill the process, which has nothing to tidy up, and wait until it is gone."""
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
-
 
 class Workers(Generic[Task, Answer]):
     """A pool of `count` processes that do a job. Use it as a context manager; it may run many times.
 
-    A process is started when there is a task for it, and kept until the block ends.
+    A process is started when there is a task for it, and kept until the block ends. `stop` may be called from any
+    thread, everything else from one at a time.
     """
 
     def __init__(self, count: int, job: Job[Task, Answer]) -> None:
@@ -67,9 +66,12 @@ class Workers(Generic[Task, Answer]):
         self._count = count
         self._job = job
         self._workers: list[_Worker[Task, Answer]] = []
-        self._returned: deque[_Item[Task, Answer]] = (
-            deque()
-        )  # taken back from a worker that died before it came to them
+        # Taken back from a worker that died before it came to them:
+        self._returned: deque[_Item[Task, Answer]] = deque()
+        self._stopped = False
+        self._wake, self._woken = os.pipe()[::-1]  # what ends waiting: a byte that is written, and where it is read
+        self._selector = DefaultSelector()
+        self._selector.register(self._woken, EVENT_READ)
 
     def __enter__(self) -> Self:
         return self
@@ -82,10 +84,19 @@ class Workers(Generic[Task, Answer]):
     def close(self) -> None:
         """End every worker at once, whatever it is doing."""
         while self._workers:
-            self._workers[-1].end()
-            self._workers.pop()
+            self._end(self._workers[-1])
+        if not self._selector.get_map():
+            return
+        self._selector.close()
+        os.close(self._wake)
+        os.close(self._woken)
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Answer]]:
+    def stop(self) -> None:
+        """Let the run that is under way end at once, without the answers that are not there yet; the last one it is."""
+        self._stopped = True
+        os.write(self._wake, b"\0")
+
+    def run(self, tasks: Iterable[Task]) -> Generator[tuple[Task, Answer], None, None]:
         """Yield every task with its answer, in the order of `tasks`.
 
         Takes tasks only as far ahead as the workers need, so `tasks` may be endless. A crash or `timeout_seconds` costs
@@ -99,12 +110,11 @@ class Workers(Generic[Task, Answer]):
         finally:
             self._returned.clear()
             for worker in self._busy():  # only when the run was left early: their answers have no taker any more
-                worker.end()
-                self._workers.remove(worker)
+                self._end(worker)
 
     def _run(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Answer]]:
         jobs: deque[_Item[Task, Answer]] = deque()  # in the order of the tasks: handed out and not yet yielded
-        while True:
+        while not self._stopped:
             self._hand_out(jobs, tasks)
             if not jobs:
                 return
@@ -145,21 +155,18 @@ class Workers(Generic[Task, Answer]):
             return
 
     def _start(self) -> _Worker[Task, Answer]:
-        """Start a process; Ctrl-C is the parent's, also while the child is still importing."""
-        # Forking this process would copy locks that its threads hold. A server that does nothing but fork has none, and
-        # what it has imported is in memory once for all workers.
-        context = get_context("forkserver")
-        context.set_forkserver_preload([_PRELOAD])
+        """Start a process."""
+        prepare_processes()
+        context = get_context(_FORKSERVER)
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, self._job), name="image-worker", daemon=True)
-        resource_tracker.ensure_running()  # starting it unblocks SIGINT
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child inherits it
         try:
-            process.start()
-            worker: _Worker[Task, Answer] = _Worker(process, ours)
-            self._workers.append(worker)
+            with _ignored_by_children():
+                process.start()
+                worker: _Worker[Task, Answer] = _Worker(process, ours)
+                self._workers.append(worker)
+                self._selector.register(ours, EVENT_READ, worker)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             theirs.close()  # so that the child's end is the only one, and closes when it dies
         return worker
 
@@ -169,10 +176,9 @@ class Workers(Generic[Task, Answer]):
         limit = self._job.timeout_seconds
         left = min((worker.since for worker in busy), default=inf) + limit - monotonic()
         patience = None if left == inf else max(0, left)
-        ready = wait([worker.connection for worker in busy], patience if block else 0)
-        for worker in busy:
-            if worker.connection in ready:
-                self._receive(worker)
+        for key, _ in self._selector.select(patience if block else 0):
+            if key.data in self._workers:
+                self._receive(key.data)
         for worker in self._busy():
             if monotonic() - worker.since > limit and not worker.connection.poll():
                 self._bury(worker, timed_out=True)
@@ -200,8 +206,7 @@ class Workers(Generic[Task, Answer]):
         if not timed_out:
             worker.process.join(1)
         code = worker.process.exitcode
-        worker.end()
-        self._workers.remove(worker)
+        self._end(worker)
         if not worker.started:
             raise RuntimeError(
                 f"an image worker {_describe(code)} while it was starting; does the program's main module "
@@ -218,8 +223,39 @@ class Workers(Generic[Task, Answer]):
             item.answer.append(self._job.fail(item.task, loss))
             self._returned.extend(worker.jobs)
 
+    def _end(self, worker: _Worker[Task, Answer]) -> None:
+        """Kill the process, which has nothing to tidy up, and wait until it is gone."""
+        worker.process.kill()
+        worker.process.join()
+        self._selector.unregister(worker.connection)
+        worker.connection.close()
+        self._workers.remove(worker)
+
     def _busy(self) -> list[_Worker[Task, Answer]]:
         return [worker for worker in self._workers if worker.jobs]
+
+
+def prepare_processes() -> None:
+    """Start what workers are forked from, if it is not there yet; returns before it has imported what they need.
+
+    Forking this process would copy locks that its threads hold. A server that does nothing but fork has none, and what
+    it has imported is in memory once for all workers.
+    """
+    context = get_context(_FORKSERVER)
+    context.set_forkserver_preload([_PRELOAD])
+    with _ignored_by_children():
+        forkserver.ensure_running()
+
+
+@contextmanager
+def _ignored_by_children() -> Iterator[None]:
+    """Let Ctrl-C pass by the processes that are started in the block: it is their parent's."""
+    resource_tracker.ensure_running()  # starting it would unblock SIGINT
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 class CropWorkers(Workers[CropTask, Crop | Drop]):

@@ -27,7 +27,8 @@ from dataset_assets.release.check import check_manifest
 from dataset_assets.release.manifest import ShardEntry, load_manifest
 from dataset_assets.shards.check import Promise
 from dataset_assets.shards.partition import Partition
-from dataset_assets.shards.verify import NO_TABLES, Report, check_files, list_files, verify_shards
+from dataset_assets.shards.report import NO_TABLES, Report
+from dataset_assets.shards.verify import check_files, list_files, verify_shards
 from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST
 from dataset_assets.work import holding_lock
 

@@ -4,14 +4,12 @@ The columns are in shards/index.py. Nothing of the tars is read here: what the t
 by `verify`, with the help of SamplesCheck.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
 
-import pyarrow as pa
-
 from dataset_assets.errors import StorageError
-from dataset_assets.shards.index import ROW_GROUP, SAMPLE_SCHEMA, Row, read_index, writing_samples
+from dataset_assets.shards.index import SAMPLE_SCHEMA, Row, read_index, write_groups, writing_samples
 from dataset_assets.storage.layout import EXPORT_SAMPLES
 from dataset_assets.storage.parquet import open_table
 
@@ -27,20 +25,7 @@ def write_samples(path: Path, indexes: Iterable[Index]) -> None:
     """
     with writing_samples(path) as writer:
         for _, bucket in groupby(indexes, lambda index: PurePosixPath(index[0]).parent):
-            for group in _regroup(table for _, index, count in bucket for table in read_index(index, count)):
-                writer.write_table(group)
-
-
-def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the rows of the tables as tables of ROW_GROUP rows, the last with what is left."""
-    rows = SAMPLE_SCHEMA.empty_table()
-    for table in tables:
-        rows = pa.concat_tables([rows, table])
-        while len(rows) >= ROW_GROUP:
-            yield rows.slice(0, ROW_GROUP).combine_chunks()
-            rows = rows.slice(ROW_GROUP)
-    if len(rows):
-        yield rows.combine_chunks()
+            write_groups(writer, (table for _, index, count in bucket for table in read_index(index, count)))
 
 
 def check_samples(path: Path, count: int) -> list[str]:

@@ -9,6 +9,7 @@ from dataset_assets.settings.base import Model, VariantName, show
 from dataset_assets.settings.sources import FilePath, SourcePath
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
+_CAPTIONS = "captions"  # the folder of the tars of chosen captions
 _PARTS = frozenset((".", ".."))
 
 FieldName = Annotated[str, Field(min_length=1)]
@@ -65,6 +66,10 @@ class RecordSettings(Model):
             given = getattr(self, key)
             if len(set(given)) != len(given) or not set(given) <= set(names):
                 raise ValueError(f"{key}: {show(given)} given; allowed: each once of {', '.join(names)}")
+        if _CAPTIONS in self.text_tars:
+            raise ValueError(
+                f"text_tars: {show(self.text_tars)} given; allowed: others than {_CAPTIONS}, whose tars are there"
+            )
         if 10**self.padding < self.modulus:
             raise ValueError(
                 f"padding: {self.padding} given; allowed: as many digits as {self.modulus - 1} has, or more"

@@ -71,8 +71,11 @@ class Promise:
         )
 
 
-def check_sample(key: str, jpeg: bytes, text: bytes, fields: bytes, promise: Promise) -> list[str]:
-    """Return what is wrong with a sample, given its three members' bytes; one line a fault, [] when it is right."""
+def check_sample(key: str, jpeg: bytes, text: bytes, fields: bytes, promise: Promise, *, pixels: bool) -> list[str]:
+    """Return what is wrong with a sample, given its three members' bytes; one line a fault, [] when it is right.
+
+    The JPEG is decoded with `pixels`, unless its header is at fault or its hash is known: passed through, it is.
+    """
     try:
         meta = json.loads(fields.decode())
         if faults := check_fields(meta):
@@ -84,7 +87,7 @@ def check_sample(key: str, jpeg: bytes, text: bytes, fields: bytes, promise: Pro
     faults += _check_identity(key, meta, promise)
     faults += _check_caption(text, meta, promise)
     faults += _check_geometry(meta, promise)
-    faults += _check_jpeg(jpeg, meta, promise)
+    faults += _check_jpeg(jpeg, meta, promise, pixels=pixels)
     return faults
 
 
@@ -116,10 +119,11 @@ def _check_caption(text: bytes, meta: dict[str, Any], promise: Promise) -> Itera
     elif (caption == "\n") != (origin == NO_CAPTION):
         yield f"caption_variant, caption_selector_index and caption_source_id are {origin}, which does not fit the text"
     elif origin != NO_CAPTION:
-        yield from _check_origin(origin, promise)
+        yield from check_origin(origin, promise)
 
 
-def _check_origin(origin: tuple[str, int, int], promise: Promise) -> Iterator[str]:
+def check_origin(origin: tuple[str, int, int], promise: Promise) -> Iterator[str]:
+    """Yield what is wrong with where a caption is said to be from: variant, selector index and source id."""
     variant, index, number = origin
     if not 0 <= index < len(promise.selectors):
         yield f"caption_selector_index is {index}, but caption_priority has {len(promise.selectors)} entries"
@@ -157,7 +161,7 @@ def _check_geometry(meta: dict[str, Any], promise: Promise) -> Iterator[str]:
         )
 
 
-def _check_jpeg(jpeg: bytes, meta: dict[str, Any], promise: Promise) -> Iterator[str]:
+def _check_jpeg(jpeg: bytes, meta: dict[str, Any], promise: Promise, *, pixels: bool) -> Iterator[str]:
     try:
         frame = read_frame(jpeg, plain=promise.mode != "passthrough_jpeg")
     except ValueError as error:
@@ -175,7 +179,7 @@ def _check_jpeg(jpeg: bytes, meta: dict[str, Any], promise: Promise) -> Iterator
         return
     faults = list(_check_encoding(frame, meta, promise))
     yield from faults
-    if not faults:  # a size that was checked is safe to decode
+    if pixels and not faults:  # a size that was checked is safe to decode
         try:
             simplejpeg.decode_jpeg(jpeg, colorspace="RGB", strict=True)
         except ValueError as error:

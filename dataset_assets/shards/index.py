@@ -98,6 +98,19 @@ def write_rows(writer: pq.ParquetWriter, rows: Iterable[Row]) -> None:
         writer.write_table(pa.Table.from_pylist(group, schema=SAMPLE_SCHEMA))
 
 
+def write_groups(writer: pq.ParquetWriter, tables: Iterable[pa.Table]) -> None:
+    """Write the rows of tables as row groups of ROW_GROUP rows, the last of what is left; the bytes of `write_rows`."""
+    parts: list[pa.Table] = []
+    for table in tables:
+        parts.append(table)
+        while sum(map(len, parts)) >= ROW_GROUP:
+            rows = pa.concat_tables(parts)
+            writer.write_table(rows.slice(0, ROW_GROUP).combine_chunks())
+            parts = [rows.slice(ROW_GROUP)]
+    if any(map(len, parts)):
+        writer.write_table(pa.concat_tables(parts).combine_chunks())
+
+
 def read_index(path: Path, count: int) -> Iterator[pa.Table]:
     """Yield the `count` rows of a tar's index, a row group at a time.
 

@@ -17,6 +17,7 @@ class Frame:
     components: int  # 1 grey, 3 colour, 4 CMYK
     subsampling: str  # "4:4:4" or "4:2:0"; for others the sampling factors in hexadecimal
     extras: tuple[str, ...]  # segments that hold no pixels: EXIF, ICC profile, thumbnail, COM, APPn
+    scan: int  # where the first scan begins, bytes from the start of the JPEG
 
 
 def read_frame(jpeg: bytes, *, plain: bool = True) -> Frame:
@@ -50,6 +51,7 @@ def read_frame(jpeg: bytes, *, plain: bool = True) -> Frame:
         components=frame[5],
         subsampling=_SUBSAMPLING.get(factors, factors.hex()),
         extras=tuple(extras),
+        scan=at,
     )
 
 

@@ -44,10 +44,18 @@ def sample_members(key: str, jpeg: bytes, caption: str, meta: Mapping[str, objec
     """
     if faults := check_fields(meta):
         raise ValueError(f"{key}: {'; '.join(faults)}")
-    if caption.endswith(("\n", "\r")):
-        raise ValueError(f"{key}: the caption ends in a line break")
-    contents = (jpeg, f"{caption}\n".encode(), dump_fields(meta))
+    try:
+        contents = (jpeg, dump_caption(caption), dump_fields(meta))
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
     return tuple((f"{key}.{extension}", data) for extension, data in zip(MEMBERS, contents, strict=True))
+
+
+def dump_caption(caption: str) -> bytes:
+    """Return a caption as the text member. Raises ValueError for one that ends in a line break."""
+    if caption.endswith(("\n", "\r")):
+        raise ValueError("the caption ends in a line break")
+    return f"{caption}\n".encode()
 
 
 def dump_fields(meta: Mapping[str, object]) -> bytes:

@@ -4,7 +4,7 @@ Every header has the same owner, mode and time, so equal members give equal byte
 of Python's `tarfile` with USTAR_FORMAT and a fresh TarInfo. docs/format.md lists the fields.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import BinaryIO
@@ -20,11 +20,14 @@ _END = bytes(2 * BLOCK)
 _BEFORE_SIZE = b"0000644\0" + 2 * b"0000000\0"  # mode, uid, gid
 _MTIME = b"00000000000\0"
 _AFTER_CHECKSUM = b"0" + bytes(100) + b"ustar\x0000" + bytes(247)  # a regular file; no link, owner, device or prefix
+# What is the same in every header's sum; the checksum counts as eight spaces in its own.
+_REST = sum(_BEFORE_SIZE) + sum(_MTIME) + 8 * ord(" ") + sum(_AFTER_CHECKSUM)
 _FIELDS = (  # (name, start, end) of what the checksum covers, for messages
     *(("name", 0, 100), ("mode", 100, 108), ("uid", 108, 116), ("gid", 116, 124), ("size", 124, 136)),
     *(("mtime", 136, 148), ("type", 156, 157), ("link name", 157, 257), ("magic", 257, 265)),
     *(("owner name", 265, 297), ("group name", 297, 329), ("device", 329, 345), ("prefix", 345, 512)),
 )
+_LARGE = 1 << 13  # bytes: data that is not worth copying to save a call
 _CHUNK = 1 << 20  # bytes asked of a file at once: a damaged size must not reserve 8 GiB
 
 
@@ -71,9 +74,11 @@ def make_header(name: str, size: int) -> bytes:
         raise ValueError(f"a member's name must be a relative path without empty, . or .. parts: {name!r}")
     if not 0 <= size <= LARGEST_MEMBER:
         raise ValueError(f"a member has at most {LARGEST_MEMBER} bytes: {name} has {size}")
-    before = name.encode().ljust(_LONGEST_NAME, b"\0") + _BEFORE_SIZE + b"%011o\0" % size + _MTIME
-    total = sum(before) + 8 * ord(" ") + sum(_AFTER_CHECKSUM)  # the checksum counts as eight spaces in its own sum
-    return before + b"%06o\0 " % total + _AFTER_CHECKSUM
+    encoded, octal = name.encode(), b"%011o\0" % size
+    total = sum(encoded) + sum(octal) + _REST
+    return b"".join(
+        (encoded.ljust(_LONGEST_NAME, b"\0"), _BEFORE_SIZE, octal, _MTIME, b"%06o\0 " % total, _AFTER_CHECKSUM)
+    )
 
 
 class TarWriter:
@@ -91,18 +96,37 @@ class TarWriter:
 
     def add(self, name: str, data: bytes) -> int:
         """Write one member and return the offset of its data. Raises ValueError as `make_header` does."""
-        self._write(make_header(name, len(data)))
-        offset = self.bytes
-        self._write(data)
-        self._write(bytes(-len(data) % BLOCK))
-        return offset
+        return self.add_all([(name, data)])[0]
+
+    def add_all(self, members: Iterable[tuple[str, bytes | memoryview]]) -> list[int]:
+        """Write members and return the offsets of their data; small ones and what is between go out in one piece.
+
+        Raises ValueError as `make_header` does.
+        """
+        offsets: list[int] = []
+        parts: list[bytes | memoryview] = []
+        end = self.bytes
+        for name, data in members:
+            size = len(data)
+            padding = bytes(-size % BLOCK)
+            parts.append(make_header(name, size))
+            offsets.append(end + BLOCK)
+            if size < _LARGE:
+                parts += (data, padding)
+            else:  # never copied
+                self._write(b"".join(parts))
+                self._write(data)
+                parts = [padding]
+            end += BLOCK + size + len(padding)
+        self._write(b"".join(parts))
+        return offsets
 
     def close(self) -> None:
         """Write the end of the tar, once, after the last member. The file stays open."""
         self._write(_END)
         self._write(bytes(-self.bytes % RECORD))
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
         self._hash.update(data)
         self.bytes += len(data)

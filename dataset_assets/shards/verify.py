@@ -6,12 +6,12 @@ tables beside the tars must say in release/samples.py and release/webshart.py.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import file_digest
-from itertools import accumulate, groupby, islice
+from itertools import accumulate, chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,78 +22,33 @@ from dataset_assets.images.worker import end_with_parent
 from dataset_assets.progress import Progress
 from dataset_assets.release.check import check_manifest, manifest_buckets
 from dataset_assets.release.manifest import FileEntry, Manifest, ShardEntry, load_manifest
-from dataset_assets.release.samples import SamplesCheck, check_samples
-from dataset_assets.release.webshart import WebshartCheck, webshart_path
+from dataset_assets.release.samples import check_samples
+from dataset_assets.release.webshart import webshart_path
 from dataset_assets.settings import count_cores
-from dataset_assets.shards.check import Promise, check_sample
-from dataset_assets.shards.index import Row, describe_sample
-from dataset_assets.shards.sample import MEMBERS
-from dataset_assets.shards.tar import Member, Place, TarError, TarReader
+from dataset_assets.shards.check import Promise
+from dataset_assets.shards.examine import examine_shard
+from dataset_assets.shards.report import NO_TABLES, Fault, Report, ShardReport, Tables
+from dataset_assets.shards.rows import Rows
+from dataset_assets.shards.sieve import sift_shard
 from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST, EXPORT_SAMPLES
 
 HOST_FILES = (".cache", ".git", ".gitattributes")  # what a host or its download tool puts beside an export
 DESKTOP_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")  # what looking at a folder leaves in it
 
 _EXPORT_ID = re.compile(r"Export ID[^0-9a-f\n]*([0-9a-f]{16})\b")  # as cards name it
-_MOST_FAULTS = 100  # of one tar; a systematic fault must not fill the memory with a line a sample
 _DIGEST = 32  # bytes
+_LONGEST_STRETCH = 8  # tars that one task reads: those of one bucket share row groups of samples.parquet
+_MOST_THREADS = 4  # a tenth of the work holds the interpreter's lock, so more would wait for each other
+_WORTH_A_PROCESS = 4 << 30  # bytes: hashing them takes some times as long as starting a process
+
+Task = tuple[Path, ShardEntry, Promise, Tables]
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong."""
+def verify(export: Path, *, workers: int = 0, pixels: bool = False, progress: Progress) -> Report:
+    """Check an export with `workers` at a time, 0 for one a core, and return everything that is wrong with it.
 
-    file: str  # path in the export, `/`-separated
-    sample: str  # its key, "" where no single sample is meant
-    reason: str
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in (self.file, self.sample, self.reason) if part)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What `verify` found: everything that is wrong, and how much was read."""
-
-    faults: tuple[Fault, ...]
-    files: int
-    samples: int
-    bytes: int
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.faults
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the report as JSON's types."""
-        return {"ok": self.ok, **asdict(self)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardReport:
-    """What is wrong with one tar, and what was read of it."""
-
-    faults: tuple[Fault, ...]
-    samples: int
-    digests: bytes  # the keys of its samples, 32 bytes each, in their order
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tables:
-    """The tables that say something of one tar and are compared with it; None where there is no such table."""
-
-    samples: Path | None = None
-    first: int = 0  # row of the tar's first sample in `samples`, from 0
-    webshart: Path | None = None
-
-
-NO_TABLES = Tables()
-
-
-def verify(export: Path, *, workers: int = 0, progress: Progress) -> Report:
-    """Check an export with `workers` processes, 0 for one a core, and return everything that is wrong with it."""
+    JPEGs are decoded where a tar's hash is not the manifest's; with `pixels` all of them are.
+    """
     files = list_files(export)
     manifest, faults = _read_manifest(export / EXPORT_MANIFEST)
     entries = [] if manifest is None else list(_entries(manifest))
@@ -104,7 +59,7 @@ def verify(export: Path, *, workers: int = 0, progress: Progress) -> Report:
     present = [
         (files[entry.path], entry, promise, tables[entry.path]) for entry, promise in entries if entry.path in files
     ]
-    reports = verify_shards(present, workers or count_cores(), progress)
+    reports = verify_shards(present, workers or count_cores(), progress, pixels=pixels)
     faults += [fault for report in reports for fault in report.faults]
     faults += _repeated_keys([entry.path for _, entry, *_ in present], [report.digests for report in reports])
     return Report(
@@ -113,55 +68,6 @@ def verify(export: Path, *, workers: int = 0, progress: Progress) -> Report:
         samples=sum(report.samples for report in reports),
         bytes=sum(report.bytes for report in reports),
     )
-
-
-def verify_shard(path: Path, entry: ShardEntry, promise: Promise, tables: Tables = NO_TABLES) -> ShardReport:
-    """Check the tar at `path` against its manifest entry and what is promised of its samples, in one pass.
-
-    What `tables` say of the tar is compared with it on the way.
-    """
-    checks = _open_tables(tables, entry)
-    faults: list[Fault] = []
-    beside: list[Fault] = []
-    digests = bytearray()
-    samples = read = 0
-    try:
-        with path.open("rb") as file:
-            reader = TarReader(file)
-            try:
-                for key, group in groupby(reader, _key_of):
-                    samples += 1
-                    members = tuple(islice(group, len(MEMBERS) + 1))
-                    digest, reasons = _check_group(key, members, promise)
-                    digests += digest
-                    faults += [Fault(entry.path, key, reason) for reason in reasons]
-                    row = None if reasons or not checks else _describe(entry.path, members)
-                    beside += [Fault(one.file, key, reason) for one in checks for reason in one.compare(key, row)]
-                beside += [Fault(one.file, "", reason) for one in checks for reason in one.finish()]
-            except TarError as error:
-                faults.append(Fault(entry.path, "", str(error)))
-            reader.drain()
-        read = reader.bytes
-        faults += [Fault(entry.path, "", reason) for reason in _check_totals(entry, reader, samples)]
-    except OSError as error:
-        faults.append(Fault(entry.path, "", f"the file cannot be read: {error.strerror or error}"))
-    faults = [*_limit(faults), *_limit(beside)]
-    return ShardReport(faults=tuple(faults), samples=samples, digests=bytes(digests), bytes=read)
-
-
-def _open_tables(tables: Tables, entry: ShardEntry) -> list[SamplesCheck | WebshartCheck]:
-    checks: list[SamplesCheck | WebshartCheck] = []
-    if tables.samples:
-        checks.append(SamplesCheck(tables.samples, tables.first, entry.count))
-    if tables.webshart:
-        checks.append(WebshartCheck(tables.webshart, entry))
-    return checks
-
-
-def _describe(path: str, members: tuple[Member, ...]) -> Row:
-    """Return what a table should say of a sample without a fault."""
-    places = [Place(member.name, member.offset, len(member.data)) for member in members]
-    return describe_sample(path, places, *(member.data for member in members[1:]))
 
 
 def _find_tables(manifest: Manifest | None, files: Mapping[str, Path]) -> tuple[dict[str, Tables], list[Fault]]:
@@ -257,60 +163,65 @@ def list_files(export: Path) -> dict[str, Path]:
 
 
 def verify_shards(
-    present: list[tuple[Path, ShardEntry, Promise, Tables]], workers: int, progress: Progress
+    present: Sequence[Task], workers: int, progress: Progress, *, pixels: bool = False
 ) -> list[ShardReport]:
     """Return a report for each tar, in their order."""
+    workers = min(workers, len(present))
+    length = max(1, min(_LONGEST_STRETCH, len(present) // (4 * max(workers, 1))))
+    stretches = [present[start : start + length] for start in range(0, len(present), length)]
+    work: Callable[[Sequence[Task]], list[ShardReport]] = partial(_verify_stretch, pixels=pixels)
     reports = []
     progress.start("verify", len(present), "shards")
     with ExitStack() as stack:
-        results: Iterable[ShardReport]
-        if (workers := min(workers, len(present))) > 1:
-            context = get_context("spawn")
-            pool = stack.enter_context(
-                ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)  # also when it is killed
-            )
-            results = pool.map(verify_shard, *zip(*present, strict=True))
+        if workers > 1:
+            pool = _make_pool(workers, sum(entry.bytes for _, entry, *_ in present))
+            stack.callback(pool.shutdown, cancel_futures=True)  # also when it is interrupted
+            results = pool.map(work, stretches)
         else:
-            results = (verify_shard(*task) for task in present)
-        for report in results:
+            results = map(work, stretches)
+        for report in chain.from_iterable(results):
             reports.append(report)
             progress.advance(1)
     progress.finish()
     return reports
 
 
-def _key_of(member: Member) -> str:
-    """Return what readers take for the key: the name up to its first dot."""
-    return member.name.partition(".")[0]
+def _make_pool(workers: int, size: int) -> Executor:
+    """Return a pool to read `size` bytes of tars with: threads, or processes where there is enough for them to do.
+
+    Reading, hashing and decoding let other threads run; a process takes as long to start as a gigabyte to hash.
+    """
+    processes = min(workers, size // _WORTH_A_PROCESS)
+    threads = min(workers, _MOST_THREADS)
+    if processes < threads:
+        return ThreadPoolExecutor(threads)
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent)  # also when it is killed
 
 
-def _check_group(key: str, members: tuple[Member, ...], promise: Promise) -> tuple[bytes, list[str]]:
-    """Return the digest that the key is, b"" where it is none, and what is wrong with the sample."""
-    names = [member.name for member in members]
-    if names != [f"{key}.{extension}" for extension in MEMBERS]:
-        found = ", ".join(name.removeprefix(f"{key}.") for name in names)
-        faults = [f"the members are {found}, not {', '.join(MEMBERS)}"]
-    else:
-        jpeg, text, fields = (member.data for member in members)
-        faults = check_sample(key, jpeg, text, fields, promise)
-    digest = bytes.fromhex(key) if len(key) == 2 * _DIGEST and set(key) <= set("0123456789abcdef") else b""
-    return digest, faults if digest else ["the key is not 64 hexadecimal digits", *faults]
+def _verify_stretch(tasks: Sequence[Task], *, pixels: bool) -> list[ShardReport]:
+    """Return the reports of tars that follow each other."""
+    with Rows() as rows:
+        return [verify_shard(*task, rows=rows, pixels=pixels) for task in tasks]
 
 
-def _check_totals(entry: ShardEntry, reader: TarReader, samples: int) -> Iterator[str]:
-    if reader.bytes != entry.bytes:
-        yield f"the file has {reader.bytes} bytes, but the manifest says {entry.bytes}"
-    if reader.sha256 != entry.sha256:
-        yield f"the file's sha256 is {reader.sha256}, but the manifest says {entry.sha256}"
-    if samples != entry.count:
-        yield f"the file has {samples} samples, but the manifest says {entry.count}"
+def verify_shard(
+    path: Path,
+    entry: ShardEntry,
+    promise: Promise,
+    tables: Tables = NO_TABLES,
+    *,
+    rows: Rows | None = None,
+    pixels: bool = False,
+) -> ShardReport:
+    """Check the tar at `path` against its manifest entry, what is promised of its samples, and what `tables` say of it.
 
-
-def _limit(faults: list[Fault]) -> tuple[Fault, ...]:
-    if len(faults) <= _MOST_FAULTS:
-        return tuple(faults)
-    rest = len(faults) - _MOST_FAULTS
-    return (*faults[:_MOST_FAULTS], Fault(faults[0].file, "", f"and {rest} more faults that are not listed"))
+    What the sieve does not clear is read again, to say what is wrong or that nothing is. With `pixels` every JPEG is
+    decoded. `rows` reads `tables.samples`, and is the same for tars that follow each other.
+    """
+    report = None if pixels else sift_shard(path, entry, promise, tables, rows or Rows())
+    return report or examine_shard(path, entry, promise, tables, pixels=pixels)
 
 
 def _repeated_keys(files: list[str], blocks: list[bytes]) -> list[Fault]:

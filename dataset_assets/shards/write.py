@@ -5,7 +5,6 @@ Each tar has an index, outside the export, made while the tar is written. Where 
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,17 @@ import pyarrow as pa
 from dataset_assets.catalog.state import Piece, load_pieces
 from dataset_assets.damage import INDEX, INDEX_VERSION, is_indexed
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import DropReason, OrderError
+from dataset_assets.errors import OrderError
 from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings, judge_inputs, upstream
-from dataset_assets.images.store import Row, read_crops
 from dataset_assets.progress import Progress, Silence
-from dataset_assets.settings import Settings
-from dataset_assets.shards.index import describe_sample, scan_tar, write_rows, writing_samples
+from dataset_assets.shards.index import scan_tar, write_groups, write_rows, writing_samples
+from dataset_assets.shards.pack import CROP_COLUMNS, Shard, Tally, admit, pack
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import list_targets, split_shards
-from dataset_assets.shards.sample import sample_members
-from dataset_assets.shards.tar import Place, TarError, TarWriter
+from dataset_assets.shards.tar import TarError, TarWriter
 from dataset_assets.storage.atomic import remove, writing
 from dataset_assets.storage.layout import shard_path
-from dataset_assets.storage.parquet import read_table
+from dataset_assets.storage.parquet import open_table, read_table
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
 
@@ -80,16 +77,6 @@ def _require_fresh(work: Work) -> None:
             )
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What went into a tar and what was left out."""
-
-    count: int = 0
-    drops: Counter[str] = field(default_factory=Counter)
-    selected: Counter[str] = field(default_factory=Counter)  # by selector index; JSON's keys are text
-    sources: set[int] = field(default_factory=set)
-
-
 def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Table) -> bool:
     """Write one tar and its index unless they are there, made from the same; return whether the tar was written."""
     settings, layout = work.dataset.settings, work.dataset.layout
@@ -100,10 +87,16 @@ def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Tabl
     remove(layout.manifest)  # which is written last: an export without it is not finished
     work.replace(crops.number)
     path, index = (place(partition.bucket_id, crops.number) for place in (layout.tar, layout.index))
-    shard = shard_path(partition.bucket_id, crops.number)
-    tally = _Tally()
+    shard = Shard(
+        path=shard_path(partition.bucket_id, crops.number),
+        bucket_id=partition.bucket_id,
+        target=list_targets(settings)[partition.bucket_id],
+        image_mode=settings.images.mode,
+        missing_caption_policy=settings.captions.missing_caption_policy,
+    )
+    tally = Tally()
     source = layout.crops(partition.bucket_id, crops.number)
-    samples = _samples(read_crops(source), chosen, settings, partition, tally)
+    samples = admit(_read_crops(source), chosen, shard, tally)
     with condemning(work.dataset, (crops.stage, crops.partition, crops.number), source):
         first = next(samples, None)
         if first is None:
@@ -112,7 +105,7 @@ def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Tabl
         else:
             with writing(path) as file, writing_samples(index) as table:
                 tar = TarWriter(file)
-                write_rows(table, _add_samples(tar, shard, chain([first], samples)))
+                write_groups(table, pack(tar, chain([first], samples), shard))
                 tar.close()
     work.put(
         path if first else None,
@@ -120,7 +113,7 @@ def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Tabl
         output=tar.sha256 if first else "",
         number=crops.number,
         facts={
-            "path": shard,
+            "path": shard.path,
             "count": tally.count,
             "drops": dict(tally.drops),
             "selected": dict(tally.selected),
@@ -131,11 +124,11 @@ def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Tabl
     return first is not None
 
 
-def _add_samples(tar: TarWriter, shard: str, samples: Iterator[tuple[tuple[str, bytes], ...]]) -> Iterator[Row]:
-    """Add samples to a tar and yield the row of each."""
-    for members in samples:
-        places = [Place(name, tar.add(name, data), len(data)) for name, data in members]
-        yield describe_sample(shard, places, *(data for _, data in members[1:]))
+def _read_crops(path: Path) -> Iterator[pa.Table]:
+    """Yield what a tar needs of a file of crops, a row group at a time: some megabytes. Raises StorageError."""
+    with open_table(path) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, CROP_COLUMNS)
 
 
 def _index_again(work: Work, partition: Partition, kept: Piece) -> bool:
@@ -159,46 +152,3 @@ def _describe_index(work: Work, index: Path) -> dict[str, Any]:
     """Return what is recorded of an index with its tar."""
     path = str(index.relative_to(work.dataset.layout.root))
     return {INDEX: {"path": path, "bytes": index.stat().st_size, "version": INDEX_VERSION}}
-
-
-def _samples(
-    crops: Iterator[Row], chosen: pa.Table, settings: Settings, partition: Partition, tally: _Tally
-) -> Iterator[tuple[tuple[str, bytes], ...]]:
-    """Yield the members of every sample that belongs into the tar, in slot order; count the others."""
-    captions = {row["slot"]: row for row in chosen.to_pylist()}
-    target = list_targets(settings)[partition.bucket_id]
-    for crop in crops:
-        caption = captions[crop["slot"]]
-        reason = crop["reason"] or caption["drop"]
-        if not reason and caption["selector_index"] < 0 and settings.captions.missing_caption_policy == "drop":
-            reason = DropReason.NO_CAPTION.value
-        if reason:
-            tally.drops[reason] += 1
-            continue
-        tally.count += 1
-        if caption["selector_index"] >= 0:
-            tally.selected[str(caption["selector_index"])] += 1
-            tally.sources.add(caption["caption_source"])
-        meta = _describe(crop, caption, partition.bucket_id, target, settings.images.mode)
-        yield sample_members(crop["key"], crop["jpeg"], caption["text"], meta)
-
-
-def _describe(crop: Row, caption: Row, bucket_id: str, target: tuple[int, int], mode: str) -> dict[str, object]:
-    """Return the sample's JSON (SPEC 1.4), in the order of SAMPLE_FIELDS."""
-    return {
-        "image_id": crop["image_id"],
-        "bucket_id": bucket_id,
-        "target_w": target[0],
-        "target_h": target[1],
-        "w": crop["w"],
-        "h": crop["h"],
-        "src_w": crop["src_w"],
-        "src_h": crop["src_h"],
-        "image_mode": mode,
-        "jpeg": {"quality": crop["quality"], "subsampling": crop["subsampling"]},
-        "crop": {"scale": crop["scale"], "x": crop["x"], "y": crop["y"], "corner": crop["corner"]},
-        "source_sha256": crop["source_sha256"],
-        "caption_variant": caption["variant"],
-        "caption_selector_index": caption["selector_index"],
-        "caption_source_id": caption["caption_source"],
-    }

@@ -1,17 +1,27 @@
-"""The headers of many files at once, by worker processes: a file that crashes or hangs its decoder costs itself."""
+"""The headers of many files at once. What is ordinary is read here; the rest by worker processes, with Pillow.
+
+A file that crashes or hangs its decoder costs itself, as no decoder runs in this process.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from time import monotonic
 
 from dataset_assets.errors import DropReason, SampleError
+from dataset_assets.images.glance import glance
 from dataset_assets.images.worker import Loss
 from dataset_assets.images.workers import Workers
 from dataset_assets.records import Header
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Source
+from dataset_assets.sources.folder import FolderSource
 
 _CHUNK = 64  # files a task: sending one takes as long as reading a header
+_BATCH = 4096  # files glanced at before the workers get what is left of them
+_THREADS = 16  # that glance at files of a disk that has to be waited for
+_SLOW_SECONDS = 0.0003  # a file: several times what one in memory takes
 
 Found = Header | tuple[DropReason, str]
 File = tuple[str, str, str]  # name of the source, uri, version
@@ -29,6 +39,23 @@ class ProbeJob:
         """How long one task may take."""
         return self.settings.timeout_seconds
 
+    def glance(self, task: list[File]) -> list[Header | None]:
+        """Return what can be said of the files of a task without a decoder; None of those that need a worker.
+
+        Only folders are looked into: a file of theirs costs a few system calls, and those of archives may cost more.
+        """
+        return [self._glance(*file) for file in task]
+
+    def _glance(self, source: str, uri: str, version: str) -> Header | None:
+        folder = self.sources[source]
+        if not isinstance(folder, FolderSource):
+            return None
+        try:
+            with folder.open(uri, version) as file:
+                return glance(file, max_pixels=self.settings.max_pixels)
+        except SampleError:
+            return None
+
     def prepare(self) -> Callable[[list[File]], list[Found] | str]:
         """Return what reads the headers of a task."""
         from dataset_assets.images.probe import configure, probe  # Pillow takes the parent memory for nothing
@@ -38,7 +65,8 @@ class ProbeJob:
         def look(source: str, uri: str, version: str) -> Found:
             try:
                 with self.sources[source].open(uri, version) as file:
-                    return probe(file, max_pixels=self.settings.max_pixels)
+                    limit = self.settings.max_pixels
+                    return glance(file, max_pixels=limit) or probe(file, max_pixels=limit)
             except SampleError as error:
                 return error.reason, error.detail
             except OSError as error:
@@ -56,13 +84,37 @@ def read_headers(
 ) -> Iterator[Found]:
     """Yield what the header of each file says, or why it says nothing, in order; `count` is of worker processes."""
     job = ProbeJob(settings=settings, sources=dict(sources))
-    with Workers(count, job) as workers, Workers(1, job) as alone:
-        for task, answer in workers.run(_cut(files)):
-            if not isinstance(answer, str):
-                yield from answer
-                continue
-            for _, one in alone.run([file] for file in task):
-                yield (DropReason.DECODE_ERROR, one) if isinstance(one, str) else one[0]
+    rest = iter(files)
+    with ThreadPoolExecutor(_THREADS) as threads, Workers(count, job) as workers, Workers(1, job) as alone:
+        while batch := list(islice(rest, _BATCH)):
+            seen = list(_glance_all(job, threads, batch))
+            unsure = (file for file, found in zip(batch, seen, strict=True) if found is None)
+            judged = _judge(workers, alone, unsure)
+            yield from (next(judged) if found is None else found for found in seen)
+
+
+def _glance_all(job: ProbeJob, threads: ThreadPoolExecutor, files: Iterable[File]) -> Iterator[Header | None]:
+    """Yield what can be said of files without a decoder, by several threads where they wait for the disk."""
+    tasks = _cut(files)
+    first = next(tasks, [])
+    began = monotonic()
+    yield from job.glance(first)
+    slow = monotonic() - began > _SLOW_SECONDS * len(first)
+    # Of files in memory threads take the interpreter from each other: alone each is faster than all together.
+    yield from chain.from_iterable(threads.map(job.glance, tasks) if slow else map(job.glance, tasks))
+
+
+_Workers = Workers[list[File], list[Found] | str]
+
+
+def _judge(workers: _Workers, alone: _Workers, files: Iterator[File]) -> Iterator[Found]:
+    """Yield what Pillow says of files; what a worker did not survive is found out one by one, by `alone`."""
+    for task, answer in workers.run(_cut(files)):
+        if not isinstance(answer, str):
+            yield from answer
+            continue
+        for _, one in alone.run([file] for file in task):
+            yield (DropReason.DECODE_ERROR, one) if isinstance(one, str) else one[0]
 
 
 def _cut(files: Iterable[File]) -> Iterator[list[File]]:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from sqlalchemy import Connection
 
 from dataset_assets.catalog.database import BATCH
@@ -28,7 +29,6 @@ _AHEAD_SECONDS = 60  # that clocks differ: a file of the far future does not cha
 _NAMED = 50  # extensions of files that are no images
 _OTHERS = "(others)"
 
-_RULED = ["look", "reason", "detail"]
 _LISTED = ["id", "source", "uri", "image_id", "size", "version", "revision", "checksum", "sidecars"]
 
 
@@ -170,20 +170,18 @@ def _write(dataset: Dataset, changes: pd.DataFrame, removed: list[int], progress
             update_images(connection, [{"id": row, "removed": True} for row in removed])
     looks = changes[changes["look"]]
     progress.start("reading headers", len(looks), "images")
-    files = zip(looks["source"], looks["uri"], looks["version"], strict=True)
+    files = zip(*(pa.array(looks[name]).to_pylist() for name in ("source", "uri", "version")), strict=True)
     headers = read_headers(dataset.settings.workers, dataset.settings.images, dataset.sources, files)
     for start in range(0, len(changes), BATCH):
-        batch = changes.iloc[start : start + BATCH]
-        facts = [
-            _facts_of(look, reason, detail, headers) for look, reason, detail in batch[_RULED].itertuples(index=False)
-        ]
+        batch = pa.Table.from_pandas(changes.iloc[start : start + BATCH], preserve_index=False).to_pylist()
+        facts = [_facts_of(row["look"], row["reason"], row["detail"], headers) for row in batch]
         rows = list(_make_rows(batch, facts))
         if rows:
             with dataset.catalog.writing() as connection:
                 void_state(connection, Stage.RAW_IMAGES)
                 _put(connection, rows)
         written.update("updated" if row["id"] else "added" for row in rows)
-        progress.advance(int(batch["look"].sum()))
+        progress.advance(sum(row["look"] for row in batch))
     progress.finish()
     return written
 
@@ -195,9 +193,9 @@ def _facts_of(look: bool, reason: str, detail: str, headers: Iterator[Found]) ->
     return _facts((DropReason(reason), detail)) if reason else {}
 
 
-def _make_rows(batch: pd.DataFrame, facts: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _make_rows(batch: Iterable[dict[str, Any]], facts: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield the rows to write; one that was only looked at again and found the same is not among them."""
-    for row, known in zip(batch.to_dict("records"), facts, strict=True):
+    for row, known in zip(batch, facts, strict=True):
         if row["differs"] or any(row[f"old_{name}"] != known[name] for name in ("width", "height", "reason")):
             yield {**{name: row[name] for name in _LISTED}, **known, "removed": False}
 

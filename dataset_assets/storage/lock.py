@@ -74,7 +74,8 @@ def _open(path: Path, *, make_folder: bool = False) -> Iterator[IO[str]]:
     try:
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
+        path.touch()
+        file = path.open("r+")
     except OSError as error:
         raise StorageError(f"cannot open {path}: {error.strerror}") from None
     with file:
@@ -88,8 +89,12 @@ def _wait(file: IO[str], mode: int, seconds: float) -> bool:
         if time.monotonic() >= end:
             return False
         time.sleep(_POLL_SECONDS)
-    file.truncate(0)
-    file.write(str(os.getpid()))
+    process = str(os.getpid())
+    file.seek(0)
+    if len(file.read()) > len(process):  # else not: what is cut off and written again is brought to the disk at once
+        file.truncate(0)
+    file.seek(0)
+    file.write(process)
     file.flush()
     return True
 

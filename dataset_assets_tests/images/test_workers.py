@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -179,7 +180,7 @@ def test_one_run_at_a_time(workers: CropWorkers) -> None:
 
     with pytest.raises(RuntimeError, match="has not ended"):
         next(workers.run([task(0)]))
-    first.close()  # type: ignore[attr-defined]
+    first.close()
 
 
 def test_ctrl_c_is_the_parents(workers: CropWorkers) -> None:
@@ -214,6 +215,15 @@ with CropWorkers(2, ImageSettings(), {"test": Reader()}) as pool:
     for done, _ in pool.run([task(0), task(1), task(2, "hang"), task(3, "hang")]):
         print(done.slot, flush=True)
 """
+
+
+def test_stopping_from_another_thread_ends_a_run_that_waits() -> None:
+    with CropWorkers(1, ImageSettings(), SOURCES) as pool:
+        run = pool.run([task(0), task(1, "hang")])
+        assert next(run)[0].slot == 0
+        threading.Timer(0.2, pool.stop).start()
+        assert list(run) == []
+        assert list(pool.run([task(2)])) == []
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_assets.errors import DamagedError
-from dataset_assets.release import samples
 from dataset_assets.release.samples import SamplesCheck, check_samples, write_samples
+from dataset_assets.shards import index
 from dataset_assets.shards.index import SAMPLE_SCHEMA, Row, scan_tar, write_rows, writing_samples
 from dataset_assets_tests.exports import SQUARE, SQUARE_0, SQUARE_1, WIDE, WIDE_0, make_draft, write_tar
 
@@ -62,7 +62,7 @@ def test_equal_indexes_give_equal_bytes(export: Path) -> None:
 
 
 def test_a_row_group_is_of_one_bucket_and_says_its_range(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "ROW_GROUP", 2)
+    monkeypatch.setattr(index, "ROW_GROUP", 2)
     write_samples(export / "samples.parquet", list_indexes(export))
 
     file = pq.ParquetFile(export / "samples.parquet")

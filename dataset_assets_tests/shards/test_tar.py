@@ -54,6 +54,23 @@ def write_theirs(members: list[tuple[str, bytes]]) -> bytes:
 
 
 @given(MEMBERS)
+def test_members_added_together_are_those_added_one_by_one(members: list[tuple[str, int]]) -> None:
+    content = [(name, data_of(size)) for name, size in members]
+    file = io.BytesIO()
+    writer = TarWriter(file)
+
+    offsets = writer.add_all((name, memoryview(data)) for name, data in content)
+    offsets += writer.add_all([])
+    offsets += writer.add_all([("large", data_of(100_000)), ("small", b"x"), ("empty", b"")])
+    writer.close()
+
+    more = [("large", data_of(100_000)), ("small", b"x"), ("empty", b"")]
+    assert file.getvalue() == write_ours([*content, *more])
+    assert offsets == [place.offset for place in list_places(file)]
+    assert writer.sha256 == sha256(file.getvalue()).hexdigest()
+
+
+@given(MEMBERS)
 def test_the_bytes_are_those_of_tarfile(members: list[tuple[str, int]]) -> None:
     content = [(name, data_of(size)) for name, size in members]
     assert write_ours(content) == write_theirs(content)

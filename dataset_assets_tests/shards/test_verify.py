@@ -19,8 +19,9 @@ from dataset_assets.progress import Silence
 from dataset_assets.records import sample_key
 from dataset_assets.release.manifest import ShardEntry
 from dataset_assets.shards.check import Promise
+from dataset_assets.shards.report import Fault, Report
 from dataset_assets.shards.sample import NO_CAPTION
-from dataset_assets.shards.verify import Fault, Report, verify, verify_shard
+from dataset_assets.shards.verify import verify, verify_shard
 from dataset_assets_tests.exports import (
     SQUARE,
     SQUARE_0,
@@ -43,8 +44,8 @@ SQUARE_JSON, WIDE_JSON = SQUARE_0.replace(".tar", ".json"), WIDE_0.replace(".tar
 Expected = list[tuple[str, str, str]]
 
 
-def check(export: Path, workers: int = 1) -> Report:
-    return verify(export, workers=workers, progress=Silence())
+def check(export: Path, workers: int = 1, *, pixels: bool = False) -> Report:
+    return verify(export, workers=workers, pixels=pixels, progress=Silence())
 
 
 def assert_found(report: Report, expected: Expected) -> None:
@@ -160,7 +161,6 @@ GOOD_JPEG = make_jpeg((64, 64), "4:4:4")
         pytest.param(jpeg(b"\x89PNG"), [(SQUARE_0, A, "not a JPEG")], id="not a JPEG"),
         pytest.param(jpeg(GOOD_JPEG[:-2]), [(SQUARE_0, A, "does not end in its end marker")], id="no end marker"),
         pytest.param(jpeg(GOOD_JPEG + b"\n"), [(SQUARE_0, A, "does not end in its end marker")], id="more after it"),
-        pytest.param(jpeg(GOOD_JPEG[:-900] + b"\xff\xd9"), [(SQUARE_0, A, "does not decode")], id="cut JPEG"),
         pytest.param(jpeg(GOOD_JPEG[:30] + b"\xff\xd9"), [(SQUARE_0, A, "segments are damaged")], id="cut header"),
         pytest.param(jpeg(GOOD_JPEG.replace(b"\xff\xc0", b"\xff\xc8")), [(SQUARE_0, A, "no frame")], id="no frame"),
         pytest.param(jpeg(with_exif()), [(SQUARE_0, A, "more than pixels: EXIF")], id="EXIF"),
@@ -288,6 +288,27 @@ def test_a_damaged_sample_is_found(damage: Callable[[Draft], None], expected: Ex
     damage(draft)
     draft.write(tmp_path)
     assert_found(check(tmp_path), expected)
+
+
+def test_a_cut_jpeg_that_the_manifest_agrees_with_is_found_by_decoding(tmp_path: Path) -> None:
+    draft = make_draft()
+    jpeg(GOOD_JPEG[:-900] + b"\xff\xd9")(draft)
+    draft.write(tmp_path)
+    assert check(tmp_path).faults == ()
+    assert_found(check(tmp_path, pixels=True), [(SQUARE_0, A, "does not decode")])
+
+
+def test_where_the_hash_is_another_the_damaged_jpeg_is_named(tmp_path: Path) -> None:
+    draft = make_draft()
+    jpeg(GOOD_JPEG[:-900] + b"\xff\xd9")(draft)
+    draft.write(tmp_path)
+    edit_manifest(tmp_path, put("0" * 64, "buckets", SQUARE, "shards", 0, "sha256"))
+    assert_found(check(tmp_path), [(SQUARE_0, A, "does not decode"), (SQUARE_0, "", "sha256 is")])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_good_export_is_clean_when_it_is_decoded(export: Path, workers: int) -> None:
+    assert check(export, workers, pixels=True) == check(export)
 
 
 def flip(path: str, needle: bytes, offset: int = 0) -> Callable[[Path], None]:
@@ -542,6 +563,16 @@ def test_faults_are_the_same_at_every_degree_of_parallelism(tmp_path: Path) -> N
     draft.write(tmp_path)
     assert check(tmp_path, workers=2) == check(tmp_path, workers=1)
     assert len(check(tmp_path).faults) == 4
+
+
+def test_processes_find_what_threads_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = make_draft()
+    draft.fields("e.png", w=1)
+    draft.write(tmp_path, tables=True)
+    threads = check(tmp_path, workers=2)
+    monkeypatch.setattr("dataset_assets.shards.verify._WORTH_A_PROCESS", 1)
+    assert check(tmp_path, workers=2) == threads
+    assert [fault.sample for fault in threads.faults] == [E]
 
 
 def test_a_fault_in_every_sample_is_not_listed_without_end(tmp_path: Path) -> None:

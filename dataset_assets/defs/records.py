@@ -1,0 +1,129 @@
+"""The assets of group `records`: captions that come without images, the tars they rest in, and what trainers read."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dagster as dg
+
+from dataset_assets.dataset import Dataset
+from dataset_assets.defs.config import StageConfig
+from dataset_assets.defs.failures import failing
+from dataset_assets.defs.metadata import describe
+from dataset_assets.defs.partitions import BACKFILL, report_partitions
+from dataset_assets.defs.versions import code_version
+from dataset_assets.freshness import Stage, upstream
+from dataset_assets.posts.choose import choose_captions
+from dataset_assets.posts.index import index_records
+from dataset_assets.progress import Progress
+from dataset_assets.settings import RecordSettings, Settings
+from dataset_assets.trainer.metadata import write_trainer_metadata
+from dataset_assets.trainer.stage import write_numbered_tars
+from dataset_assets.work import Outcome
+
+GROUP = "records"
+
+_TOLD = {
+    Stage.RECORD_CAPTIONS: (
+        "The caption of every id of a range of tars: of the first variant in records.priority that has one. Of an id "
+        "that comes twice the later record counts."
+    ),
+    Stage.CAPTIONS_1KTAR: (
+        "The tars of a range, with their indexes: a member an id, its caption as text. Only tars whose captions "
+        "changed are written."
+    ),
+}
+_Make = Callable[..., Outcome]
+
+
+def make_record_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Return the assets that the settings ask for: none without [records] and [trainer]."""
+    assets = []
+    if settings.records:
+        assets = [
+            _make_caption_records(),
+            _make_by_range(settings, settings.records, Stage.RECORD_CAPTIONS, choose_captions),
+            _make_by_range(settings, settings.records, Stage.CAPTIONS_1KTAR, write_numbered_tars),
+        ]
+    return [*assets, _make_trainer_metadata(settings)] if settings.trainer else assets
+
+
+def _make_caption_records() -> dg.AssetsDefinition:
+    """Return the asset. It has no code version: only a look at the files can tell whether it is stale."""
+
+    @dg.asset(
+        name=Stage.CAPTION_RECORDS,
+        group_name=GROUP,
+        kinds={"python", "parquet"},
+        description=(
+            "The files of records, read: of each record the texts that can become its caption. Only new and changed "
+            "files are read. Every row that cannot be used is counted, and listed with its file and line."
+        ),
+    )
+    def caption_records(
+        config: StageConfig, dataset: dg.ResourceParam[Dataset], progress: dg.ResourceParam[Progress]
+    ) -> dg.MaterializeResult[Any]:
+        with failing():
+            outcome = index_records(dataset, force=config.force, progress=progress)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(outcome.state.output), metadata=describe(outcome, counted="rows")
+        )
+
+    return caption_records
+
+
+def _make_by_range(settings: Settings, records: RecordSettings, stage: str, make: _Make) -> dg.AssetsDefinition:
+    """Return the asset of a stage that is made by ranges of tars."""
+
+    @dg.asset(
+        name=stage,
+        deps=list(upstream(settings, stage)),
+        partitions_def=dg.StaticPartitionsDefinition(list(records.ranges)),
+        backfill_policy=BACKFILL,
+        group_name=GROUP,
+        kinds={"python", "parquet" if stage == Stage.RECORD_CAPTIONS else "webdataset"},
+        description=_TOLD[stage],
+        code_version=code_version(settings, stage),
+    )
+    def by_range(
+        context: dg.AssetExecutionContext,
+        config: StageConfig,
+        dataset: dg.ResourceParam[Dataset],
+        progress: dg.ResourceParam[Progress],
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        with failing():
+            outcomes = {
+                key: make(dataset, key, force=config.force, progress=progress) for key in context.partition_keys
+            }
+        yield from report_partitions(context, dataset, outcomes, counted="records")
+
+    return by_range
+
+
+def _make_trainer_metadata(settings: Settings) -> dg.AssetsDefinition:
+    """Return the asset."""
+
+    @dg.asset(
+        name=Stage.TRAINER_METADATA,
+        deps=list(upstream(settings, Stage.TRAINER_METADATA)),
+        group_name=GROUP,
+        kinds={"python", "json"},
+        description=(
+            "What kohya-ss trainers read: tags, caption and size of every id, and which are missing. report.md says "
+            "where each text came from and what a trainer may stumble over."
+        ),
+        code_version=code_version(settings, Stage.TRAINER_METADATA),
+    )
+    def trainer_metadata(
+        config: StageConfig, dataset: dg.ResourceParam[Dataset], progress: dg.ResourceParam[Progress]
+    ) -> dg.MaterializeResult[Any]:
+        with failing():
+            outcome = write_trainer_metadata(dataset, force=config.force, progress=progress)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(outcome.state.output),
+            metadata={
+                **describe(outcome, counted="ids"),
+                "report": dg.MetadataValue.md((dataset.layout.trainer / "report.md").read_text(encoding="utf-8")),
+            },
+        )
+
+    return trainer_metadata

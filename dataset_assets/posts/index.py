@@ -1,0 +1,185 @@
+"""The stage that reads the files of records: each that is new or changed becomes a Parquet file of its texts.
+
+A file is a piece, so a build that was killed goes on with the next file. What is chosen of the texts is choose.py's.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dataset_assets.catalog.state import Piece, load_pieces, load_states, void_state
+from dataset_assets.dataset import Dataset
+from dataset_assets.errors import IncompleteError
+from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings
+from dataset_assets.posts.faults import RowFault, read_list
+from dataset_assets.posts.files import RecordFile, list_files
+from dataset_assets.posts.form import new_digest
+from dataset_assets.posts.parse import Parsed, ParseTask
+from dataset_assets.posts.workers import parse_here, parse_side_by_side
+from dataset_assets.progress import Progress, Silence
+from dataset_assets.storage.atomic import remove
+from dataset_assets.work import Outcome, Work, begin, holding_lock
+
+LISTED = ".faults.jsonl"  # ending of a list of faults, in place of .parquet
+_WORTH_PROCESSES = 16 << 20  # bytes of files: reading them takes as long as starting a process
+
+
+@holding_lock()
+def index_records(dataset: Dataset, *, force: bool = False, progress: Progress | None = None) -> Outcome:
+    """Return what became of the files of records, after reading those that are not read yet as they are now.
+
+    Raises SourceError when a path of the settings matches no file, and when a file took its process with it.
+    """
+    files = list_files(dataset.settings)
+    _void_if_changed(dataset, files)
+    work = begin(dataset, Stage.CAPTION_RECORDS, force=force)
+    if isinstance(work, Outcome):
+        return work
+    progress = progress or Silence()
+    tasks = _list_tasks(work, files)
+    progress.start(Stage.CAPTION_RECORDS, None, "rows")
+    for done, (task, parsed) in enumerate(_parse(tasks, dataset.settings.workers), start=1):
+        _put(work, task, parsed)
+        progress.advance(parsed.rows)
+        progress.note(f"{done:,} of {len(tasks):,} files")
+    progress.finish()
+    return _finish(work, files)
+
+
+def find_changes(dataset: Dataset) -> str:
+    """Return a digest of the files of records where they are not as they were read, "" where they are.
+
+    Opens no file and changes nothing. Raises SourceError as `index_records` does.
+    """
+    listing = _digest_listing(list_files(dataset.settings))
+    with dataset.catalog.reading() as connection:
+        before = load_states(connection, [""]).get((Stage.CAPTION_RECORDS, ""))
+    return "" if before and not before.interrupted and before.report["listing"] == listing else listing
+
+
+def list_faults(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Yield what is wrong with the rows that were read: file, line, fault and detail, file by file.
+
+    Rows that a later one of the same id stands for are not among them: `choose.list_repeated` has these.
+    Raises StorageError.
+    """
+    with dataset.catalog.reading() as connection:
+        pieces = {piece.number: piece for piece in load_pieces(connection, Stage.CAPTION_RECORDS, "")}
+        state = load_states(connection, [""]).get((Stage.CAPTION_RECORDS, ""))
+    for number in state.report["order"] if state else ():
+        if number in pieces:
+            yield from read_list((dataset.layout.root / pieces[number].path).with_suffix(LISTED))
+
+
+def _digest_listing(files: Sequence[RecordFile]) -> str:
+    return fingerprint([[file.name, file.size, file.mtime_ns] for file in files])
+
+
+def _void_if_changed(dataset: Dataset, files: Sequence[RecordFile]) -> None:
+    """Say that the stage is to be made again where the files are others than those it was made of."""
+    with dataset.catalog.writing() as connection:
+        before = load_states(connection, [""]).get((Stage.CAPTION_RECORDS, ""))
+        if before and before.report["listing"] != _digest_listing(files):
+            void_state(connection, Stage.CAPTION_RECORDS)
+
+
+def _list_tasks(work: Work, files: Sequence[RecordFile]) -> list[ParseTask]:
+    """Return the files that are to be read, the largest first: the last ones to be done are small."""
+    records = work.dataset.settings.records
+    assert records is not None
+    tasks = []
+    for file in files:
+        parsed = work.dataset.layout.parsed / f"{file.stem}.parquet"
+        task = ParseTask(
+            number=file.number,
+            name=file.name,
+            path=file.path,
+            size=file.size,
+            mtime_ns=file.mtime_ns,
+            parsed=parsed,
+            faults=parsed.with_suffix(LISTED),
+            settings=records,
+        )
+        if not _keep(work, task):
+            work.replace(task.number)
+            tasks.append(task)
+    return sorted(tasks, key=lambda task: -task.size)
+
+
+def _keep(work: Work, task: ParseTask) -> bool:
+    """Return whether a file is read already, and its list of faults there; it counts as made then."""
+    kept = work.keep(task.number, _made_from(work, task))
+    return bool(kept and not kept.facts["retry"] and bool(kept.facts["faults"]) == task.faults.exists())
+
+
+def _made_from(work: Work, task: ParseTask) -> str:
+    return fingerprint(fingerprint_settings(work.dataset.settings, work.stage), task.name, task.size, task.mtime_ns)
+
+
+def _parse(tasks: Sequence[ParseTask], workers: int) -> Iterator[tuple[ParseTask, Parsed]]:
+    if sum(task.size for task in tasks) < _WORTH_PROCESSES:
+        return parse_here(tasks)
+    return parse_side_by_side(tasks, min(workers, len(tasks)))
+
+
+def _put(work: Work, task: ParseTask, parsed: Parsed) -> None:
+    """Record a file that is read. Raises IncompleteError when its rows are not all accounted for."""
+    dropped = sum(count for fault, count in parsed.faults.items() if RowFault(fault).dropped)
+    if parsed.rows != parsed.records + dropped:
+        raise IncompleteError(
+            f"{task.name}: {parsed.rows} rows, of which {parsed.records} are records and {dropped} not"
+        )
+    work.put(
+        task.parsed,
+        made_from=_made_from(work, task),
+        output=fingerprint(parsed.ranges),
+        number=task.number,
+        facts={
+            "file": task.name,
+            "size": max(task.size, 0),
+            "rows": parsed.rows,
+            "records": parsed.records,
+            "faults": parsed.faults,
+            "ranges": parsed.ranges,
+            "groups": parsed.groups,
+            "retry": parsed.retry,
+        },
+    )
+
+
+def _finish(work: Work, files: Sequence[RecordFile]) -> Outcome:
+    """Record the stage as made, and remove the lists of faults of files that are no longer records'."""
+    pieces = {piece.number: piece for piece in work.pieces}
+    ordered = [pieces[file.number] for file in files]
+    digests = _digest_ranges(ordered)
+    facts = [piece.facts for piece in ordered]
+    faults = sum((Counter(fact["faults"]) for fact in facts), Counter[str]())
+    outcome = work.finish(
+        output=fingerprint(digests),
+        report={
+            "files": len(files),
+            "rows": sum(fact["rows"] for fact in facts),
+            "records": sum(fact["records"] for fact in facts),
+            "dropped": sum(count for fault, count in faults.items() if RowFault(fault).dropped),
+            "faults": {fault.value: faults[fault.value] for fault in RowFault if faults[fault.value]},
+            "bytes": sum(fact["size"] for fact in facts),
+            "retry": sum(1 for fact in facts if fact["retry"]),
+            "digests": digests,
+            "order": [file.number for file in files],
+            "listing": _digest_listing(files),
+        },
+    )
+    made = {path.name for file in files for path in [work.dataset.layout.parsed / f"{file.stem}{LISTED}"]}
+    for path in work.dataset.layout.parsed.glob(f"*{LISTED}"):
+        if path.name not in made:
+            remove(path)
+    return outcome
+
+
+def _digest_ranges(pieces: Sequence[Piece]) -> dict[str, str]:
+    """Return the digest of what all files, in order, have for each range of tars that they have anything for."""
+    digests: dict[str, Any] = {}
+    for piece in pieces:
+        for key, digest in piece.facts["ranges"].items():
+            digests.setdefault(key, new_digest()).update(f"{piece.facts['file']}\0{digest}\0".encode())
+    return {key: digests[key].hexdigest() for key in sorted(digests)}

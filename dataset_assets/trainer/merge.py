@@ -1,0 +1,203 @@
+"""The merge: ids, tags, captions and latent sizes of inputs of any size to the metadata of a trainer (SPEC 2.4).
+
+In memory are the ids, and for each process the texts of some megabytes of them: the inputs are read once and cut into
+spills, sorted by id, and then the ids are merged range by range. What a file looks like is said in merged.py.
+"""
+
+import ctypes
+import gc
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from threading import Condition
+
+import numpy as np
+import pyarrow as pa
+
+from dataset_assets.errors import SourceError, StorageError
+from dataset_assets.images.worker import end_with_parent
+from dataset_assets.progress import Progress
+from dataset_assets.storage.atomic import TEMPORARY_SUFFIX
+from dataset_assets.trainer.merged import Form
+from dataset_assets.trainer.outputs import Outputs
+from dataset_assets.trainer.portions import PORTION, Portion, plan_portions
+from dataset_assets.trainer.read import Reading, read_inputs
+from dataset_assets.trainer.rows import Input, Role
+from dataset_assets.trainer.spill import Ids, Spill, read_ids
+from dataset_assets.trainer.stretch import COLUMNS, Stretch, Writer
+from dataset_assets.trainer.tally import Tally
+from dataset_assets.trainer.turns import Turns
+
+RANGE = 1 << 25  # bytes of spills that one process merges at a time
+
+_WORTH_A_PROCESS = 1 << 24  # bytes of inputs; below, processes take longer to start than to work
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
+_KEPT = 1 << 30  # bytes
+
+_here: dict[Path, Writer] = {}  # in a process that merges: by the id list of its merge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What a merge made: its files, by name, under the temporary paths at which they lie, and its counts."""
+
+    files: Mapping[str, Path]
+    tally: Tally
+    rows: Mapping[Path, int]  # entries with an id in each input
+    faults: Mapping[str, int]  # entries without one, by kind
+    listed: Path | None = None  # these, a line of JSON each
+
+
+@contextmanager
+def merging(
+    inputs: Sequence[Input],
+    folder: Path,
+    form: Form,
+    *,
+    workers: int,
+    progress: Progress,
+    step: int = PORTION,
+    stretch: int = RANGE,
+) -> Iterator[Merged]:
+    """Yield a merge, made with up to `workers` processes; files that are not renamed before the block ends are removed.
+
+    `folder` is where they are made, and is there. An input may have several roles; of an id that a role has several
+    times the last one counts. Raises SourceError for an input that cannot be read and StorageError for a full disk.
+    """
+    outputs = Outputs(folder, form)
+    saved, listed = (folder / f".{name}.{os.getpid()}{TEMPORARY_SUFFIX}" for name in ("ids", "faults"))
+    try:
+        portions = plan_portions(inputs, folder, os.getpid(), step)
+        starts = outputs.begin()
+        size = sum(source.path.stat().st_size for source in inputs)
+        with starting(outputs.paths, starts, form, saved, workers if size >= _WORTH_A_PROCESS else 0) as (pool, turns):
+            reading = _read(portions, pool, progress, listed)
+            ids = read_ids(reading.find("ids"))
+            _save(saved, ids)
+            stretches = cut_ids(ids, saved, reading, inputs, max(reading.bytes // stretch, 1))
+            tally = _merge_all(stretches, pool, progress)
+        yield Merged(
+            files=outputs.finish(turns.ends),
+            tally=tally,
+            rows=dict(reading.rows),
+            faults=dict(reading.faults),
+            listed=listed,
+        )
+    finally:
+        outputs.remove()
+        for path in (saved, listed, *folder.glob(f".spill-*.{os.getpid()}{TEMPORARY_SUFFIX}")):
+            path.unlink(missing_ok=True)
+
+
+def _read(portions: Sequence[Portion], pool: Executor, progress: Progress, listed: Path) -> Reading:
+    try:
+        with listed.open("wb") as file:
+            reading = read_inputs(portions, pool, progress, file)
+    except OSError as error:
+        raise StorageError(f"cannot write {listed}: {error.strerror or error}") from None
+    if not reading.find("ids"):
+        names = ", ".join(str(path) for path in dict.fromkeys(one.source.path for one in portions))
+        raise SourceError(f"no id was found: there is nothing to merge in {names or 'the inputs, which are empty'}")
+    return reading
+
+
+@contextmanager
+def starting(
+    files: Sequence[Path], starts: Sequence[int], form: Form, ids: Path, workers: int
+) -> Iterator[tuple[Executor, Turns]]:
+    """Yield a pool that knows where the files are, of one thread where there are to be no `workers`.
+
+    Raises StorageError where one of its processes was ended from outside.
+    """
+    pool: Executor
+    if workers:
+        context = get_context("spawn")  # with nothing of this process inside: what is imported here may be large
+        ends, turn = context.RawArray("q", list(starts)), context.RawArray("q", 1)
+        turns = Turns(files, starts, condition=context.Condition(), ends=ends, turn=turn)
+        shared = (turns, form, ids)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_process, initargs=shared)
+    else:
+        turns = Turns(files, starts, condition=Condition(), ends=list(starts), turn=[0])
+        pool = ThreadPoolExecutor(1, initializer=_prepare, initargs=(turns, form, ids))
+    try:
+        yield pool, turns
+    except BrokenExecutor:
+        raise StorageError("a process that merges was ended from outside: is there enough memory?") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+        _here.pop(ids, None)
+
+
+class _WithoutPandas:
+    """Lets Arrow do without pandas, which it imports for its first array of Python values, wanted or not."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Find nothing; raise ModuleNotFoundError for pandas."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name=name)
+
+
+def _prepare_process(turns: Turns, form: Form, ids: Path) -> None:
+    end_with_parent()  # also when it is killed
+    sys.meta_path.insert(0, _WithoutPandas())
+    gc.disable()  # it would look at millions of values that hold no cycles
+    pa.set_cpu_count(1)
+    pa.set_memory_pool(pa.system_memory_pool())
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # memory that is free is kept: the system takes longer to clear it than we to fill it
+        for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            libc.mallopt(parameter, _KEPT)
+    _prepare(turns, form, ids)
+
+
+def _prepare(turns: Turns, form: Form, ids: Path) -> None:
+    _here[ids] = Writer(turns, form)
+
+
+def _save(path: Path, ids: Ids) -> None:
+    try:
+        with path.open("wb") as file:
+            np.save(file, ids)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def cut_ids(ids: Ids, saved: Path, reading: Reading, inputs: Sequence[Input], count: int) -> list[Stretch]:
+    """Return `count` ranges, or as many as there are ids, of about as many ids each; together they are all numbers."""
+    cuts = np.unique(np.linspace(0, len(ids), count + 1, dtype=np.int64)).tolist()
+    given: list[Role] = [role for role in COLUMNS if any(role in source.roles for source in inputs)]
+    spills = {role: reading.find(role) for role in given}
+    stretches = []
+    for number, (start, stop) in enumerate(pairwise(cuts)):
+        low = int(ids[start]) if start else 0
+        high = int(ids[stop]) if stop < len(ids) else None
+        inside = {role: tuple(one for one in found if _meets(one, low, high)) for role, found in spills.items()}
+        stretches.append(Stretch(number=number, low=low, high=high, ids=saved, start=start, stop=stop, spills=inside))
+    return stretches
+
+
+def _meets(spill: Spill, low: int, high: int | None) -> bool:
+    return spill.high >= low and (high is None or spill.low < high)
+
+
+def _merge_all(stretches: Sequence[Stretch], pool: Executor, progress: Progress) -> Tally:
+    tally = Tally()
+    progress.start("merging", stretches[-1].stop, "ids")
+    futures = [pool.submit(_merge, stretch) for stretch in stretches]
+    for future in futures:
+        found = future.result()
+        tally.add(found)
+        progress.advance(found.ids)
+    progress.finish()
+    return tally
+
+
+def _merge(stretch: Stretch) -> Tally:
+    return _here[stretch.ids].merge(stretch)

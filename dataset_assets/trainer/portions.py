@@ -1,0 +1,144 @@
+"""The inputs of a merge cut into portions, and what one process does with one: read it and leave it as spills.
+
+What the bytes say is objects.py's, lines.py's and columns.py's to find out; who hands the portions out is read.py.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from dataset_assets.errors import SourceError
+from dataset_assets.storage.atomic import TEMPORARY_SUFFIX
+from dataset_assets.trainer.columns import list_groups, read_columns
+from dataset_assets.trainer.lines import read_lines, read_span
+from dataset_assets.trainer.objects import cut_object, read_object
+from dataset_assets.trainer.rows import Input, make_columns
+from dataset_assets.trainer.spill import Spill, write_spill
+
+PORTION = 1 << 23  # bytes of a file that one process reads at a time
+
+_KINDS = {".json": "object", ".jsonl": "lines", ".ndjson": "lines", ".parquet": "table"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """A part of an input: bytes of a text file, row groups of a table."""
+
+    source: Input
+    number: int  # among those of all inputs
+    start: int
+    stop: int
+    folder: Path  # of the spills
+    owner: int  # the process whose they are, by its id
+
+    def name_spill(self, part: int) -> Path:
+        """Return the path of a spill; a sweep removes it once the process that owns it is gone."""
+        return self.folder / f".spill-{self.number:06d}-{part:04d}.{self.owner}{TEMPORARY_SUFFIX}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """What became of a portion."""
+
+    spills: tuple[Spill, ...] = ()
+    rows: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    listed: tuple[str, ...] = ()  # the faults, a line of JSON each
+    broken: str = ""  # why it could not be read: a cut before or after it was none, or the file is damaged
+
+
+def plan_portions(inputs: Sequence[Input], folder: Path, owner: int, step: int = PORTION) -> list[Portion]:
+    """Return the portions of the inputs, in their order, each of about `step` bytes.
+
+    Raises SourceError where a file cannot be read, or is not what its name says.
+    """
+    spans = [(source, start, stop) for source in inputs for start, stop in _cut(source, step)]
+    return [
+        Portion(source=source, number=number, start=start, stop=stop, folder=folder, owner=owner)
+        for number, (source, start, stop) in enumerate(spans)
+    ]
+
+
+def parse_portion(portion: Portion) -> Parsed:
+    """Read a portion and write its spills. Raises SourceError and StorageError."""
+    source, start, stop = portion.source, portion.start, portion.stop
+    parts: Iterable[tuple[pa.Table, list[dict[str, Any]]]]
+    with _reading(source.path):
+        match _find_kind(source.path):
+            case "object":
+                with source.path.open("rb") as file:
+                    file.seek(start)
+                    data = file.read(stop - start)
+                try:
+                    entries = read_object(data, source.roles)
+                except ValueError as error:
+                    return Parsed(broken=str(error))
+                del data
+                parts = [(make_columns(entries, source.roles), entries.faults)]
+            case "lines":
+                entries = read_lines(*read_span(source.path, start, stop), source.roles)
+                parts = [(make_columns(entries, source.roles), entries.faults)]
+            case _:
+                parts = read_columns(source, range(start, stop))
+        return _spill(portion, parts)
+
+
+def _spill(portion: Portion, parts: Iterable[tuple[pa.Table, list[dict[str, Any]]]]) -> Parsed:
+    spills: list[Spill] = []
+    faults: list[dict[str, Any]] = []
+    for table, found in parts:
+        faults += ({"file": portion.source.path.name, **fault} for fault in found)
+        if len(table):
+            spills.append(write_spill(portion.name_spill(len(spills)), table))
+    return Parsed(
+        spills=tuple(spills),
+        rows=sum(spill.rows for spill in spills),
+        faults=Counter(str(fault["fault"]) for fault in faults),
+        listed=tuple(map(json.dumps, faults)),
+    )
+
+
+def _cut(source: Input, step: int) -> list[tuple[int, int]]:
+    with _reading(source.path):
+        match _find_kind(source.path):
+            case "object":
+                return cut_object(source.path, step)
+            case "lines":
+                size = source.path.stat().st_size
+                return [(start, min(start + step, size)) for start in range(0, size, step)]
+            case _:
+                return list(_join_groups(list_groups(source.path), step))
+
+
+def _join_groups(sizes: Sequence[int], step: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last row group, and one more, of stretches of about `step` bytes."""
+    start, held = 0, 0
+    for group, size in enumerate(sizes):
+        held += size
+        if held >= step or group == len(sizes) - 1:
+            yield start, group + 1
+            start, held = group + 1, 0
+
+
+def _find_kind(path: Path) -> str:
+    kind = _KINDS.get(path.suffix.lower())
+    if kind is None:
+        raise SourceError(f"{path}: its name does not say what it is; it has to end in one of {', '.join(_KINDS)}")
+    return kind
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Let what is wrong with an input be a SourceError: it is nothing that we made."""
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from None
+    except pa.ArrowException as error:
+        raise SourceError(f"cannot read {path}: {error}") from None
