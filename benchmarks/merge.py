@@ -81,7 +81,8 @@ def make_rows(ids: int) -> Iterator[list[tuple[int, str, str | None, tuple[int, 
         if len(batch) == BATCH:
             yield batch
             batch = []
-    yield batch
+    if batch:
+        yield batch
 
 
 def write_texts(paths: dict[str, Path], ids: int, *, as_object: bool) -> None:

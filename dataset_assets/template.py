@@ -1,16 +1,14 @@
 """The settings file that `dataset-assets init` writes: every key with its default and what it is for."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
 from dataset_assets.errors import SettingsError, StorageError
 from dataset_assets.settings import DEFAULT_CONFIG, parse_settings
 
-TEMPLATE = """\
-# A dataset: where its images come from, what is made of them, and where that goes.
-# Every key is here with its default; a key that is left out has it, too. Relative paths are relative to this file.
-
+_DATASET = """\
 [dataset]
 name = {name}
 root = "data"                         # every artifact goes under here; the export is <root>/export
@@ -18,7 +16,9 @@ root = "data"                         # every artifact goes under here; the expo
 license = "other"                     # for the dataset card, as the Hugging Face Hub spells licenses
 language = "en"                       # of the captions
 description = ""                      # a paragraph for the dataset card
+"""
 
+_IMAGES = """\
 [[sources]]                           # as many as there are; a prefix keeps their ids apart
 kind = "folder"                       # the images in a folder and the folders below it; for other kinds see below
 path = {source}
@@ -140,15 +140,57 @@ min_words = 3
 too_long = "keep"
 max_words = 0                         # 0: no limit
 prompt_leak = "keep"                  # words of the prompt, or of the chat around the caption
+"""
 
+_RECORDS = """\
+[records]                             # captions that come as records, without images: docs/records.md
+paths = {paths}
+mode = "careful"                      # whitespace is tidied and no text is as good as none; or "faithful": as they are
+id = "id"                             # the field that holds the id: an integer
+priority = []                         # variants, the one that counts first; none: all as they are listed
+modulus = 1000                        # how many tars; an id is in that of id % modulus
+padding = 4                           # digits of a tar's name
+tars_per_partition = 100              # tars a Dagster partition
+text_tars = []                        # variants that get tars of their own, of .txt files: ["tags"]
+
+[[records.variants]]                  # a caption that some fields of a record make; as many as there are
+name = "summary"
+join = ["regular_summary", "brief_summary"] # those that are not empty, joined by one space
+when = {{ field = "response_finish_reason", equals = "STOP" }} # of which records; left out: of all
+
+[[records.variants]]
+name = "tags"
+join = ["tags"]
+"""
+
+_TRAINER = """\
+[trainer]                             # metadata for kohya-ss trainers. A file is JSON by id, .jsonl or Parquet
+ids = ""                              # the file whose ids are merged; "": those of the records, or of the export
+tags = ""                             # the file of the tags; "": as above
+captions = ""                         # the file of the captions; "": as above
+latents = ""                          # the file of train_resolution or image_size; "": the export's. Records have none
+key_prefix = ""                       # the folder of the images: with "photos" the key of 1 is photos/1
+dialect = "json"                      # one object by key; or "jsonl": a line an id
+split = 1                             # files of merged metadata, one a machine that trains: id % split
+archives = true                       # meta_cap.tar.gz, too
+"""
+
+_AUTOMATION = """\
 [automation]                          # while `dataset-assets ui`, or Dagster's daemon, runs
-watch = true                          # new, changed and removed images go into the export by themselves
+watch = true                          # what is new, changed or removed goes into the export by itself
 interval_seconds = 30                 # between two looks at the sources
 settle_seconds = 5                    # a file that changed in these last seconds is still being written, and waits
 nightly = "03:00"                     # when contents are compared, UTC; "" for never
+"""
 
+_WORK = """\
 [work]
 workers = 0                           # processes that work on images; 0: one a core
+"""
+
+_HEAD = """\
+# A dataset: where its {source} come from, what is made of them, and where that goes.
+# Every key is here with its default; a key that is left out has it, too. Relative paths are relative to this file.
 """
 
 
@@ -161,7 +203,43 @@ def write_template(folder: Path, source: Path, name: str) -> Path:
     path = folder / DEFAULT_CONFIG
     if not source.is_dir():
         raise SettingsError(f"{source}: there is no such folder; --source names the one your images are in")
-    text = TEMPLATE.format(name=_quote(name), source=_quote(str(source.absolute())))
+    more = "\n".join(_comment(part) for part in (_RECORDS.format(paths='["captions/*.jsonl"]'), _TRAINER))
+    parts = [
+        _HEAD.format(source="images"),
+        _DATASET.format(name=_quote(name)),
+        _IMAGES.format(source=_quote(str(source.absolute()))),
+        f"# Captions that come as records, and the metadata that trainers read.\n{more}",
+        _AUTOMATION,
+        _WORK,
+    ]
+    return _write(path, parts)
+
+
+def write_record_template(folder: Path, records: str, name: str) -> Path:
+    """Write `folder`/dataset.toml for the caption records in the files that the pattern `records` means.
+
+    Returns its path. Raises as `write_template` does; a pattern that means no file yet is no mistake.
+    """
+    path = folder / DEFAULT_CONFIG
+    paths = f"[{_quote(str(Path(records).expanduser().absolute()) if records else records)}]"
+    more = "  # files of JSON lines, also .gz and .zst, or Parquet; patterns are allowed"
+    parts = [
+        _HEAD.format(source="caption records"),
+        _DATASET.format(name=_quote(name)),
+        _RECORDS.format(paths=paths + more),
+        _TRAINER,
+        _AUTOMATION,
+        _WORK,
+    ]
+    return _write(path, parts)
+
+
+def _comment(text: str) -> str:
+    return re.sub(r"^(?=.)", "# ", text, flags=re.MULTILINE)
+
+
+def _write(path: Path, parts: list[str]) -> Path:
+    text, folder = "\n".join(parts), path.parent
     parse_settings(tomllib.loads(text), folder=folder, name=str(path))  # what `build` would refuse is refused now
     try:
         folder.mkdir(parents=True, exist_ok=True)

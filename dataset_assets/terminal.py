@@ -25,6 +25,8 @@ from dataset_assets.status import Summary, count_by_stage
 
 if TYPE_CHECKING:
     from dataset_assets.buckets.repack import Repacked  # and with it pandas, a quarter of the time of `status`
+    from dataset_assets.posts.summary import RecordSummary
+    from dataset_assets.trainer.summary import MetadataSummary
 
 _STYLES = {"fresh": "green", "stale": "yellow", "missing": "red"}
 _LISTED = 20  # stages that are not fresh
@@ -110,6 +112,38 @@ def print_summary(console: Console, summary: Summary) -> None:
     )
     if near := summary.near:
         say(console, f"near duplicates: {near.images:,} images in {near.groups:,} groups, see {near.report}")
+
+
+def print_records(console: Console, summary: "RecordSummary") -> None:
+    """Print what was read and what was wrong with it, where the captions come from, and which tars there are."""
+    table = count_table("records", "rows", "count", "what becomes of them")
+    table.add_row("read", f"{summary.rows:,}", f"of {summary.files:,} files")
+    table.add_row("records", f"{summary.records:,}", f"of {summary.ids:,} ids")
+    fates = {"repeated_id": "a later one counts", **dict.fromkeys(summary.dropped, "dropped")}
+    for fault, count in {**summary.dropped, **summary.noted}.items():
+        table.add_row(fault, f"{count:,}", fates.get(fault, "kept"))
+    console.print(table)
+    _print_counts(console, "captions", ("made of", "ids"), summary.sources)
+    _print_counts(console, "tars", ("kind", "members"), summary.tars)
+    if summary.dropped or summary.noted:
+        say(console, f"rows listed    {summary.listed}")
+    say(console, f"tars           {summary.folder}, {summary.bytes / 1e6:,.1f} MB")
+
+
+def print_metadata(console: Console, summary: "MetadataSummary") -> None:
+    """Print what the texts that trainers get are made of, what they may stumble over, and the cards' line."""
+    _print_counts(console, "trainer metadata", ("made of", "ids"), summary.sources)
+    found = {name: count for name, count in summary.findings.items() if count}
+    if found:
+        _print_counts(console, "findings", ("finding", "captions"), found)
+    say(console, f"{summary.log}\ntrainer        {summary.folder}, {sum(summary.files.values()) / 1e6:,.1f} MB")
+
+
+def _print_counts(console: Console, title: str, columns: tuple[str, str], counts: Mapping[str, int]) -> None:
+    table = count_table(title, *columns)
+    for name, count in counts.items():
+        table.add_row(Text(name), f"{count:,}")
+    console.print(table)
 
 
 def print_status(console: Console, verdicts: Mapping[tuple[str, str], Verdict]) -> None:

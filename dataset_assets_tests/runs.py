@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.loader import LoadingContextForTest
 
 from dataset_assets.defs.graph import build_definitions
@@ -17,6 +18,7 @@ INDEX = (Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS)
 CAPTIONS = "captions/caption_sidecar"
 PARTITIONED = (Stage.SHARD_PLANS, Stage.RESIZED_CROPS, CAPTIONS, Stage.CAPTION_SELECTION, Stage.SHARDS)
 RELEASE = (Stage.MANIFEST, Stage.DATASET_CARD)
+RANGES = (Stage.RECORD_CAPTIONS, Stage.CAPTIONS_1KTAR)
 
 
 @contextmanager
@@ -58,11 +60,13 @@ def find_stale(settings: Settings, instance: dg.DagsterInstance) -> set[tuple[st
     """Return every (stage, partition) that Dagster does not take for fresh."""
     graph = build_definitions(settings).get_repository_def().asset_graph
     resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
-    partitions = instance.get_dynamic_partitions("bucket_shards")
+    with partition_loading_context(dynamic_partitions_store=instance):
+        found = {key: graph.get(key).partitions_def for key in graph.get_all_asset_keys()}
+        partitions = {key: cut.get_partition_keys() if cut else [None] for key, cut in found.items()}
     return {
         (key.to_user_string(), partition or "")
-        for key in graph.get_all_asset_keys()
-        for partition in (partitions if graph.get(key).partitions_def else [None])
+        for key, partitioned in partitions.items()
+        for partition in partitioned
         if resolver.get_status(key, partition) != StaleStatus.FRESH
     }
 

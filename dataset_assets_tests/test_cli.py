@@ -21,6 +21,7 @@ from dataset_assets_tests import children, commands
 from dataset_assets_tests.commands import alive, artifacts, children_of, start, wait_for, write_settings
 from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos
 from dataset_assets_tests.photos import jpeg
+from dataset_assets_tests.posts.given import post, write_posts
 
 HOLD_LOCK = """
 import sys
@@ -444,3 +445,37 @@ def test_the_ui_shows_the_runs_of_the_builds(folder: Path) -> None:
 
     assert answers[0] == [{"status": "SUCCESS"}] * 3
     wait_for(lambda: not any(map(alive, below)))
+
+
+@pytest.mark.parametrize("options", [[], ["--source", ".", "--records", "a.jsonl"]])
+def test_a_dataset_is_of_images_or_of_records(options: list[str], tmp_path: Path) -> None:
+    result = call("init", tmp_path / "new", *options)
+
+    assert result.exit_code == 2
+    assert "Give one of --source and --records." in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_from_records_to_tars_and_metadata(tmp_path: Path) -> None:
+    write_posts(tmp_path / "captions/a.jsonl", [post(1, "a", "b"), post(2, tags="t"), post(1, "c", "d"), []])
+
+    made = call("init", tmp_path / "posts", "--records", tmp_path / "captions/*.jsonl")
+    done = build(tmp_path / "posts")
+
+    assert made.exit_code == 0
+    assert done.exit_code == 0
+    root = tmp_path / "posts" / "data"
+    for line in (
+        "│ read          │     4 │           of 1 files │",
+        "│ records       │     3 │            of 2 ids │",
+        "│ not_an_object │     1 │              dropped │",
+        "│ repeated_id   │     1 │   a later one counts │",
+        "│ summary │   1 │",
+        "│ captions │       2 │",
+        f"tars           {root / 'export_1k'}, 10.2 MB",
+        "ids: 2, missing tags: 1, missing caption: 0, missing latent: 2",
+        f"trainer        {root / 'trainer'}, 0.0 MB",
+    ):
+        assert "".join(line.split()) in "".join(done.stdout.split()), line
+    assert not (root / "preview").exists()
+    assert call("verify", root / "export_1k").stdout.startswith("ok: 2 samples in 1,000 files, ")

@@ -22,12 +22,14 @@ from dataset_assets.catalog.captions import CaptionStatus
 from dataset_assets.cli import main
 from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import DropReason
+from dataset_assets.posts.faults import RowFault
 from dataset_assets.release.manifest import Manifest
 from dataset_assets.settings import (
     AutomationSettings,
     BucketSettings,
     CaptionSettings,
     ChatSettings,
+    ConditionSettings,
     CropSettings,
     DatasetSettings,
     DuplicateSettings,
@@ -36,6 +38,8 @@ from dataset_assets.settings import (
     ImageSettings,
     ImportedSettings,
     ParquetSettings,
+    RecordSettings,
+    RecordVariantSettings,
     ReleaseSettings,
     ReviewSettings,
     SelectorSettings,
@@ -43,6 +47,7 @@ from dataset_assets.settings import (
     ShardSettings,
     SidecarSettings,
     TarSettings,
+    TrainerSettings,
     WorkSettings,
     parse_settings,
 )
@@ -75,6 +80,10 @@ TABLES: dict[str, type[BaseModel]] = {
     "[captions.variants.attempts]": AttemptSettings,
     "[captions.variants.prices]": PriceSettings,
     "[captions.review]": ReviewSettings,
+    "[records]": RecordSettings,
+    "[[records.variants]]": RecordVariantSettings,
+    "[records.variants.when]": ConditionSettings,
+    "[trainer]": TrainerSettings,
     "[work]": WorkSettings,
     "[automation]": AutomationSettings,
 }
@@ -154,7 +163,7 @@ def test_commands_are_those_there_are(page: Path) -> None:
     "line",
     [
         "dataset-assets make",
-        "dataset-assets init my-dataset",
+        "dataset-assets init --name birds",
         "dataset-assets status all",
         "dataset-assets captions count",
         "dataset-assets captions retry caption_vlm",
@@ -227,8 +236,9 @@ def shown(value: Any) -> str:
         case str():
             return f'"{value}"'
         case BaseModel():
-            given = value.model_dump(exclude_defaults=True)
-            return "{" + ", ".join(f"{key} = {shown(item)}" for key, item in given.items()) + "}"
+            return shown(value.model_dump(exclude_defaults=True))
+        case dict():
+            return "{" + ", ".join(f"{key} = {shown(item)}" for key, item in value.items()) + "}"
         case tuple():
             return "[" + ", ".join(map(shown, value)) + "]"
         case _:
@@ -301,6 +311,14 @@ def test_every_drop_reason_is_explained() -> None:
     assert set(reasons) <= set(re.findall(r"`(\w+)`", sections(ROOT / "docs/format.md")["Summary"]))
 
 
+def test_every_fault_of_a_row_is_explained() -> None:
+    table = rows(sections(ROOT / "docs/records.md")["Bad rows"])[2:]
+    assert [name.strip("`") for name, *_ in table] == [fault.value for fault in RowFault]
+    assert {name.strip("`"): fate == "dropped" for name, _, fate in table} == {
+        fault.value: fault.dropped for fault in RowFault
+    }
+
+
 def test_every_caption_status_is_explained_with_its_attempts() -> None:
     table = rows(sections(ROOT / "docs/captioning.md")["Statuses"])[2:]
     attempts = AttemptSettings()
@@ -337,14 +355,17 @@ def test_the_arithmetic_adds_up() -> None:
 def test_the_design_page_has_every_asset_and_check() -> None:
     from dataset_assets.defs.checks import CHECKS, make_model_checks
     from dataset_assets.defs.graph import build_definitions
+    from dataset_assets.defs.record_checks import RECORD_CHECKS, TRAINER_CHECKS
 
     page = sections(ROOT / "docs/design.md")
-    graph = build_definitions(Settings()).resolve_asset_graph()
+    with_all = parse_settings({"sources": [{}], "records": {"paths": ["a.jsonl"]}, "trainer": {}}, folder=ROOT)
+    graph = build_definitions(with_all).resolve_asset_graph()
     assets = {key.to_user_string().replace("caption_sidecar", "<variant>") for key in graph.get_all_asset_keys()}
     assert set(names(page["The asset graph"])) == assets
     blocking = {row[0].strip("`"): row[1].strip("`") for row in rows(page["Checks"])[2:] if row[2] == "yes"}
     model = ChatSettings(name="variant", backend="openrouter", model="maker/model")
-    specs = [spec for check in [*CHECKS, *make_model_checks(model)] for spec in check.check_specs]
+    checks = [*CHECKS, *make_model_checks(model), *RECORD_CHECKS, *TRAINER_CHECKS]
+    specs = [spec for check in checks for spec in check.check_specs]
     assert names(page["Checks"]) == [spec.name for spec in specs]
     assert blocking == {spec.name: spec.asset_key.to_user_string() for spec in specs if spec.blocking}
 

@@ -8,7 +8,7 @@ import pytest
 from dataset_assets.errors import SettingsError
 from dataset_assets.settings import CONFIG_VARIABLE, Settings, load_settings, parse_settings
 
-TABLES = "dataset, sources, buckets, duplicates, images, shards, release, captions, work, automation"
+TABLES = "dataset, sources, buckets, duplicates, images, shards, release, captions, records, trainer, work, automation"
 
 CHAT_KEYS = (
     "name, backend, model, base_url, api_key_env, system_prompt, system_prompt_file, user_prompt, user_prompt_file, "
@@ -19,6 +19,12 @@ CHAT_KEYS = (
 
 # A variant that a model makes, to which a mistake is added.
 CHAT = '[[captions.variants]]\nname = "caption_vlm"\nbackend = "openrouter"\nmodel = "maker/model"\n'
+
+RECORD_KEYS = "paths, mode, id, variants, priority, modulus, padding, tars_per_partition, text_tars"
+
+# Records, to which a mistake is added.
+VARIANT = '[[records.variants]]\nname = "alt"\n'
+RECORDS = '[records]\npaths = ["a.jsonl"]\n'
 
 # What is written in the file, and the one line that must be said of it.
 MISTAKES = {
@@ -33,7 +39,7 @@ MISTAKES = {
     '[dataset]\nroot = "a\\u0000b"': 'dataset.root: "a\\u0000b" given; allowed: a path, which holds no NUL character',
     '[dataset]\nroot = "~no-such-user/x"': 'dataset.root: "~no-such-user/x" given; allowed: a path; there is no user '
     "of this name whose home it could mean",
-    "sources = []": "sources: [] given; should have at least 1 item",
+    "sources = []": "sources: [] given; allowed: at least one table, or [records]",
     'sources = "raw"': 'sources: "raw" given; allowed: a list',
     'sources = ["raw"]': 'sources.0: "raw" given; allowed: a table',
     '[sources]\npath = "raw"': 'sources: {path = "raw"} given; allowed: a list of tables, each under [[sources]]',
@@ -180,6 +186,39 @@ MISTAKES = {
     '[automation]\nnightly = "24:00"': (
         'automation.nightly: "24:00" given; allowed: a time of day such as "03:00", or "" for never'
     ),
+    "[records]": "records.paths: is missing",
+    "[records]\npaths = []": "records.paths: [] given; should have at least 1 item",
+    '[[records]]\npaths = ["a"]': 'records: [{paths = ["a"]}] given; allowed: a table',
+    f'{RECORDS}path = "a"': f"records.path: there is no such key; allowed: {RECORD_KEYS}",
+    f'{RECORDS}mode = "strict"': "records.mode: \"strict\" given; should be 'careful' or 'faithful'",
+    f'{RECORDS}priority = ["title"]': 'records.priority: ["title"] given; allowed: each once of summary, tags',
+    f'{RECORDS}priority = ["tags", "tags"]': 'records.priority: ["tags", "tags"] given; allowed: each once of summary, '
+    "tags",
+    f'{RECORDS}text_tars = ["title"]': 'records.text_tars: ["title"] given; allowed: each once of summary, tags',
+    f"{RECORDS}modulus = 0": "records.modulus: 0 given; should be greater than or equal to 1",
+    f"{RECORDS}modulus = 20_000": "records.modulus: 20000 given; should be less than or equal to 10000",
+    f"{RECORDS}padding = 2": "records.padding: 2 given; allowed: as many digits as 999 has, or more",
+    f"{RECORDS}variants = []": "records.variants: [] given; should have at least 1 item",
+    f"{RECORDS}{VARIANT}join = []": "records.variants.0.join: [] given; should have at least 1 item",
+    f'{RECORDS}{VARIANT}join = "x"': 'records.variants.0.join: "x" given; allowed: a list',
+    f'{RECORDS}{VARIANT}field = "x"\njoin = ["x"]': "records.variants.0.field: there is no such key; allowed: name, "
+    "join, when",
+    f'{RECORDS}{VARIANT}join = ["x"]\n{VARIANT}join = ["y"]': 'records.variants: names ["alt", "alt"] given; allowed: '
+    "each name once",
+    f'{RECORDS}{VARIANT}join = ["x"]\nwhen = {{ field = "y" }}': "records.variants.0.when.equals: is missing",
+    f'{RECORDS}{VARIANT}join = ["x"]\nwhen = {{ field = "y", equals = "z", is = "y" }}': "records.variants.0.when.is: "
+    "there is no such key; allowed: field, equals",
+    f'{RECORDS}text_tars = ["captions"]\n[[records.variants]]\nname = "captions"\njoin = ["x"]': "records.text_tars: "
+    '["captions"] given; allowed: others than captions, whose tars are there',
+    "trainer = 1": "trainer: 1 given; allowed: a table",
+    '[trainer]\nid = "a.json"': "trainer.id: there is no such key; allowed: ids, tags, captions, latents, key_prefix, "
+    "dialect, split, archives",
+    '[trainer]\nkey_prefix = "../e621"': 'trainer.key_prefix: "../e621" given; allowed: "", or a folder such as '
+    '"e621": letters, digits and _ . - / inside',
+    '[trainer]\nkey_prefix = "e621/"': 'trainer.key_prefix: "e621/" given; allowed: "", or a folder such as "e621": '
+    "letters, digits and _ . - / inside",
+    '[trainer]\ndialect = "csv"': "trainer.dialect: \"csv\" given; should be 'json' or 'jsonl'",
+    "[trainer]\nsplit = 0": "trainer.split: 0 given; should be greater than or equal to 1",
     "[work]\nworkers = -1": "work.workers: -1 given; should be greater than or equal to 0",
     "[work]\nworkers = false": "work.workers: false given; should be a valid integer",
 }
@@ -351,6 +390,33 @@ def test_every_key_can_be_written(tmp_path: Path) -> None:
         too_long = "drop"
         max_words = 60
         prompt_leak = "fall_through"
+        [records]
+        paths = ["captions/*.jsonl", "more.parquet"]
+        mode = "faithful"
+        id = "post"
+        priority = ["title", "alt"]
+        modulus = 10
+        padding = 2
+        tars_per_partition = 3
+        text_tars = ["title"]
+        [[records.variants]]
+        name = "alt"
+        join = ["alt", "more"]
+        [records.variants.when]
+        field = "state"
+        equals = "done"
+        [[records.variants]]
+        name = "title"
+        join = ["title"]
+        [trainer]
+        ids = "ids.json"
+        tags = "tags.jsonl"
+        captions = "captions.parquet"
+        latents = "latents.json"
+        key_prefix = "photos"
+        dialect = "jsonl"
+        split = 4
+        archives = false
         [work]
         workers = 3
         [automation]
@@ -364,6 +430,7 @@ def test_every_key_can_be_written(tmp_path: Path) -> None:
 
     said = settings.model_dump(mode="json")
     said["sources"][1] = {"path": "/srv/more", "name": "more"}  # the rest of it are defaults
+    assert said["records"]["variants"][1].pop("when") is None
     chat = said["captions"]["variants"][2]
     chat |= {name: json.loads(chat[name]) for name in ("provider", "extra_body")}  # kept as JSON, which can be hashed
     assert said == tomllib.loads(text)
@@ -462,3 +529,25 @@ def test_settings_cannot_be_changed_and_are_equal_when_the_file_is(tmp_path: Pat
     assert hash(settings) == hash(parse_settings(data, folder=tmp_path))
     with pytest.raises(ValueError, match="frozen"):
         settings.buckets.divisible = 8
+
+
+def test_records_need_no_images(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, RECORDS)).sources == ()
+    assert len(load_settings(write(tmp_path, RECORDS + "[[sources]]")).sources) == 1
+    assert len(load_settings(write(tmp_path, "[trainer]")).sources) == 1
+
+
+def test_tars_are_cut_into_ranges(tmp_path: Path) -> None:
+    records = load_settings(write(tmp_path, RECORDS + "modulus = 10\npadding = 2\ntars_per_partition = 4")).records
+
+    assert records
+    assert records.ranges == {"00-03": range(4), "04-07": range(4, 8), "08-09": range(8, 10)}
+
+
+def test_a_priority_says_who_comes_first_and_who_never_does(tmp_path: Path) -> None:
+    as_listed, some = (load_settings(write(tmp_path, RECORDS + more)).records for more in ("", 'priority = ["tags"]\n'))
+
+    assert as_listed
+    assert some
+    assert [one.name for one in as_listed.selectors] == ["summary", "tags"]
+    assert [one.name for one in some.selectors] == ["tags"]

@@ -12,13 +12,15 @@ from dataset_assets.settings import (
     ChatSettings,
     ExportSettings,
     ParquetSettings,
+    RecordSettings,
     Settings,
     SidecarSettings,
     TarSettings,
+    TrainerSettings,
     load_settings,
     parse_settings,
 )
-from dataset_assets.template import write_template
+from dataset_assets.template import write_record_template, write_template
 from dataset_assets_tests import children
 
 REFUSED = """
@@ -77,7 +79,7 @@ def test_keys_that_are_commented_out_are_valid_too(tmp_path: Path) -> None:
 
     options = tomllib.loads(
         text.replace('# catalog = "', 'catalog = "').replace('# extension = "txt"', 'extension = "json"')
-        .replace('# field = "', 'field = "').replace("# priority = [", "priority = [")
+        .replace('# field = "', 'field = "').replace("# priority = [{", "priority = [{")
     )  # fmt: skip
 
     settings = parse_settings(options, folder=tmp_path)
@@ -119,6 +121,40 @@ def test_the_model_that_is_commented_out_has_every_key_with_its_default(tmp_path
     assert model.model_copy(update={"base_url": None, "api_key_env": None}) == default
     assert (model.base_url, model.api_key_env) == (default.url, default.key_variable)
     assert settings.captions.before(model) == (sidecar,)
+
+
+def test_records_that_are_commented_out_have_every_key_with_its_default(tmp_path: Path) -> None:
+    text = write_template(tmp_path, tmp_path, "name").read_text()
+    block = re.search(r"(?:^(?:# .*)?\n)+", text[text.index("# [records]") :], re.MULTILINE)
+    assert block
+    shown = re.sub(r"^# ", "", block[0], flags=re.MULTILINE)
+
+    settings = parse_settings(tomllib.loads(text.replace(block[0], shown)), folder=tmp_path)
+
+    said = tomllib.loads(shown)
+    assert settings.records == RecordSettings(paths=("captions/*.jsonl",))
+    assert settings.trainer == TrainerSettings()
+    assert [*said["records"]] == [name for name in RecordSettings.model_fields if name != "variants"] + ["variants"]
+    assert [*said["trainer"]] == list(TrainerSettings.model_fields)
+    assert len(settings.sources) == 1
+
+
+def test_a_file_for_records_says_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    path = write_record_template(Path("new"), "captions/*.jsonl", 'of "posts"')
+
+    pattern = str(tmp_path / "captions" / "*.jsonl")
+    expected = {"dataset": {"name": 'of "posts"'}, "records": {"paths": [pattern]}, "trainer": {}}
+    assert path == Path("new/dataset.toml")
+    assert load_settings(path) == parse_settings(expected, folder=path.parent)
+
+
+def test_records_without_a_pattern_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"records\.paths\.0"):
+        write_record_template(tmp_path / "new", "", "name")
+
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_file_that_is_there_stays(tmp_path: Path) -> None:

@@ -5,9 +5,18 @@ import pytest
 from rich.console import Console
 
 from dataset_assets.freshness import Verdict
+from dataset_assets.posts.summary import RecordSummary
 from dataset_assets.progress import Lines
 from dataset_assets.status import NearSummary, Summary
-from dataset_assets.terminal import Bars, print_status, print_summary, show_progress
+from dataset_assets.terminal import (
+    Bars,
+    print_metadata,
+    print_records,
+    print_status,
+    print_summary,
+    show_progress,
+)
+from dataset_assets.trainer.summary import MetadataSummary
 
 ODD = "[bold]odd[/] name [/red]"  # valid nowhere, but no reason to crash or to lose a letter
 
@@ -75,6 +84,68 @@ def test_a_summary_shows_every_number() -> None:
         ["caption_sidecar", "ok", "1,200"],
         ["caption_sidecar", "missing", "300"],
     ]
+
+
+def cells(said: str) -> list[list[str]]:
+    rows = [line.split("│")[1:-1] for line in said.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_what_became_of_records_shows_every_number() -> None:
+    to = console()
+
+    print_records(
+        to,
+        RecordSummary(
+            files=3,
+            rows=12_345,
+            records=12_300,
+            dropped={"not_json": 45},
+            noted={"repeated_id": 100, "bom": 2},
+            listed=f"/data/{ODD}/*.faults.jsonl",
+            ids=12_200,
+            sources={"summary": 12_000, "tags": 150, "empty": 50},
+            tars={"captions": 12_150, "tags": 9_000},
+            folder=f"/data/{ODD}/export_1k",
+            bytes=123_456_789,
+        ),
+    )
+
+    assert cells(printed(to)) == [
+        ["read", "12,345", "of 3 files"],
+        ["records", "12,300", "of 12,200 ids"],
+        ["not_json", "45", "dropped"],
+        ["repeated_id", "100", "a later one counts"],
+        ["bom", "2", "kept"],
+        ["summary", "12,000"],
+        ["tags", "150"],
+        ["empty", "50"],
+        ["captions", "12,150"],
+        ["tags", "9,000"],
+    ]
+    lines = f"rows listed    /data/{ODD}/*.faults.jsonl\ntars           /data/{ODD}/export_1k, 123.5 MB\n"
+    assert printed(to).endswith(lines)
+
+
+def test_what_trainers_get_shows_every_number() -> None:
+    to = console()
+    log = "ids: 12000, missing tags: 0, missing caption: 20, missing latent: 7"
+
+    print_metadata(
+        to,
+        MetadataSummary(
+            folder=f"/data/{ODD}/trainer",
+            files={"meta_cap.json": 1_000_000, "report.md": 500_000},
+            ids=12_000,
+            missing={"tags": 0, "caption": 20, "latent": 7},
+            sources={"summary": 11_980, "none": 20},
+            findings={"newline": 0, "{": 3},
+            log=log,
+        ),
+    )
+
+    assert cells(printed(to)) == [["summary", "11,980"], ["none", "20"], ["{", "3"]]
+    assert printed(to).endswith(f"{log}\ntrainer        /data/{ODD}/trainer, 1.5 MB\n")
 
 
 def test_nothing_left_out_is_said() -> None:

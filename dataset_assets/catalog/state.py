@@ -89,6 +89,11 @@ def void_state(connection: Connection, stage: str, partition: str = "") -> None:
     connection.execute(update(stage_state).filter_by(stage=stage, partition=partition).values(fingerprint=""))
 
 
+def drop_state(connection: Connection, stage: str, partition: str) -> None:
+    """Forget that a stage of a partition was ever made."""
+    connection.execute(delete(stage_state).filter_by(stage=stage, partition=partition))
+
+
 def put_piece(connection: Connection, piece: Piece) -> None:
     """Record a piece that is there now."""
     row = {name: getattr(piece, name) for name in Piece.__dataclass_fields__}

@@ -11,13 +11,18 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dataset_assets.cli.captions import captions
 from dataset_assets.cli.options import config_option, json_option
 from dataset_assets.errors import DatasetError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dataset_assets.settings import Settings
 
 
 class _Commands(click.Group):
@@ -40,18 +45,28 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dataset_assets", prog_name="dataset-assets")
 def main() -> None:
-    """Turn a heap of images into captioned, aspect-ratio-bucketed WebDataset shards, and keep them up to date."""
+    """Turn a heap of images into captioned, aspect-ratio-bucketed WebDataset shards, and keep them up to date.
+
+    Or caption records without images into numbered tars and the metadata that trainers read.
+    """
 
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--source", required=True, type=click.Path(path_type=Path), help="The folder your images are in.")
+@click.option("--source", type=click.Path(path_type=Path), help="The folder your images are in.")
+@click.option("--records", help="Instead of images: the files of your caption records, such as 'captions/*.jsonl'.")
 @click.option("--name", help="What the dataset is called; default: the name of FOLDER.")
-def init(folder: Path, source: Path, name: str | None) -> None:
-    """Write FOLDER/dataset.toml, in which every key is explained."""
-    from dataset_assets.template import write_template
+def init(folder: Path, source: Path | None, records: str | None, name: str | None) -> None:
+    """Write FOLDER/dataset.toml, in which every key is explained: for the images of --source, or for --records."""
+    from dataset_assets.template import write_record_template, write_template
 
-    path = write_template(folder, source, name or folder.resolve().name)
+    name = name or folder.resolve().name
+    if source is not None and records is None:
+        path = write_template(folder, source, name)
+    elif records is not None and source is None:
+        path = write_record_template(folder, records, name)
+    else:
+        raise click.UsageError("Give one of --source and --records.")
     click.echo(f"wrote {path}\nnext: dataset-assets build --config {shlex.quote(str(path))}")
 
 
@@ -71,12 +86,9 @@ def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool,
     from rich.console import Console
 
     from dataset_assets.captions.sources import explain_left_out, list_warnings
-    from dataset_assets.dataset import open_dataset
     from dataset_assets.defs.build import run_build
-    from dataset_assets.release.preview import write_sheet
     from dataset_assets.settings import load_settings
-    from dataset_assets.status import summarize
-    from dataset_assets.terminal import print_summary, show_progress
+    from dataset_assets.terminal import show_progress
 
     settings = load_settings(config)
     missing = [explain_left_out(variant) for variant in settings.captions.chats if variant.key_missing]
@@ -86,6 +98,20 @@ def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool,
         click.secho(f"warning: {line}", fg="yellow", err=True)
     with show_progress(Console(stderr=True)) as progress:
         run_build(settings, progress, checksum=checksum, allow_empty=allow_empty)
+    said = [*(_sum_up_images(settings, as_json) if settings.sources else ()), *_sum_up_records(settings, as_json)]
+    if as_json:
+        click.echo(json.dumps({name: value for part in said for name, value in part.items()}))
+
+
+def _sum_up_images(settings: "Settings", as_json: bool) -> "Iterator[dict[str, Any]]":
+    """Draw the contact sheet, and yield what the export holds or print it."""
+    from rich.console import Console
+
+    from dataset_assets.dataset import open_dataset
+    from dataset_assets.release.preview import write_sheet
+    from dataset_assets.status import summarize
+    from dataset_assets.terminal import print_summary
+
     with open_dataset(settings) as dataset:
         write_sheet(dataset)
         summary, layout = summarize(dataset), dataset.layout
@@ -94,10 +120,31 @@ def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool,
             f"warning: {name}: {left:,} images were not asked about, for want of its key", fg="yellow", err=True
         )
     if as_json:
-        click.echo(json.dumps(asdict(summary) | {"contact_sheet": str(layout.contact_sheet)}))
+        yield asdict(summary) | {"contact_sheet": str(layout.contact_sheet)}
         return
     print_summary(Console(), summary)
     click.echo(f"export         {layout.export}\ncontact sheet  {layout.contact_sheet}")
+
+
+def _sum_up_records(settings: "Settings", as_json: bool) -> "Iterator[dict[str, Any]]":
+    """Yield what became of the records and what trainers get, where the settings ask for it, or print it."""
+    from rich.console import Console
+
+    from dataset_assets.dataset import open_dataset
+    from dataset_assets.posts.summary import summarize_records
+    from dataset_assets.terminal import print_metadata, print_records
+    from dataset_assets.trainer.summary import summarize_metadata
+
+    with open_dataset(settings) as dataset:
+        records = summarize_records(dataset) if settings.records else None
+        metadata = summarize_metadata(dataset) if settings.trainer else None
+    if as_json:
+        yield from ({name: asdict(one)} for name, one in (("records", records), ("trainer", metadata)) if one)
+        return
+    if records:
+        print_records(Console(), records)
+    if metadata:
+        print_metadata(Console(), metadata)
 
 
 @main.command()
@@ -179,15 +226,22 @@ def repack(config: Path | None, as_json: bool) -> None:
 def verify(export: Path, as_json: bool, workers: int, pixels: bool) -> None:
     """Read every byte of an EXPORT folder and compare it with its manifest and with the format.
 
-    Needs nothing but the folder. Exits with 1 when anything is wrong, and names file, sample and reason.
+    EXPORT may be a folder of numbered tars, too, of one kind or of several: each is compared with its index. Needs
+    nothing but the folder. Exits with 1 when anything is wrong, and names file, sample and reason.
     """
     from rich.console import Console
 
     from dataset_assets.shards.verify import verify as verify_export
+    from dataset_assets.storage.layout import EXPORT_MANIFEST
     from dataset_assets.terminal import show_progress
+    from dataset_assets.trainer.verify import find_kinds, verify_numbered_tars
 
+    numbered = not (export / EXPORT_MANIFEST).exists() and find_kinds(export)
     with show_progress(Console(stderr=True)) as progress:
-        report = verify_export(export, workers=workers, pixels=pixels, progress=progress)
+        if numbered:
+            report = verify_numbered_tars(export, progress=progress)
+        else:
+            report = verify_export(export, workers=workers, pixels=pixels, progress=progress)
     if as_json:
         click.echo(json.dumps(report.to_dict()))
     else:

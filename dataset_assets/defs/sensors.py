@@ -1,7 +1,8 @@
 """What keeps the dataset up to date by itself while Dagster's daemon runs: a sensor on its state, and a nightly scan.
 
 The sensor asks freshness.py what is stale, as `build` and `status` do, and requests one step at a time: the index,
-then the partitions, then the release. So it goes on after anything that was interrupted, whoever started it.
+then the partitions, then the release; of records the index, the ranges, and what trainers read. So it goes on after
+anything that was interrupted, whoever started it.
 """
 
 import time
@@ -26,6 +27,7 @@ from dataset_assets.freshness import (
     list_inputs,
     upstream,
 )
+from dataset_assets.posts.files import are_settled, list_files
 from dataset_assets.posts.index import find_changes as find_new_records
 from dataset_assets.settings import RecordSettings, Settings
 from dataset_assets.sources.scan import find_changes
@@ -56,7 +58,7 @@ def make_sensor(settings: Settings, jobs: Jobs) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING if watch else dg.DefaultSensorStatus.STOPPED,
         description=(
             "Looks at the sources and at what is stale, and asks for the next step that is needed: index, partitions, "
-            "release. Files that are still being written wait for a later tick."
+            "release; records_index, records, trainer. Files that are still being written wait for a later tick."
         ),
     )
     def keep_up_to_date(
@@ -149,7 +151,8 @@ def _request_records(
     settings = dataset.settings
     changes = find_new_records(dataset)
     if changes or not verdicts[Stage.CAPTION_RECORDS, ""].fresh:
-        yield _request(RECORDS_INDEX.name, [changes, fingerprint_settings(settings, Stage.CAPTION_RECORDS)])
+        if are_settled(list_files(settings), settings.automation.settle_seconds):
+            yield _request(RECORDS_INDEX.name, [changes, fingerprint_settings(settings, Stage.CAPTION_RECORDS)])
         return
     for chunk in split_stale(settings, list(records.ranges), verdicts):
         yield _request_chunk(settings, states, RECORDS.name, Stage.RECORD_CAPTIONS, chunk)

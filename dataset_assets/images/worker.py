@@ -1,4 +1,4 @@
-"""A worker process: tasks come in through a pipe, answers go out. `workers` starts, watches and ends it.
+"""A worker process: tasks come in through one pipe, answers go out through another. `workers` starts and ends it.
 
 The first message says that it has started; then one message a task follows, in the order of the tasks. What one image
 does wrong is an answer; anything else ends the process with a Failure as its last message.
@@ -98,14 +98,14 @@ class CropJob:
         return Drop(reason=DropReason.DECODE_ERROR, detail=loss.detail, passing=loss.killed, timeout=timeout)
 
 
-def work(connection: Connection, job: Job[Any, Any]) -> None:
-    """Live as a worker process: answer tasks until the parent closes the pipe."""
+def work(tasks: Connection, answers: Connection, job: Job[Any, Any]) -> None:
+    """Live as a worker process: answer tasks until the parent closes their pipe."""
     end_with_parent()
     try:
-        _serve(connection, job)
+        _serve(tasks, answers, job)
     except BaseException as error:
         fault = error if isinstance(error, DatasetError) else None
-        connection.send(Failure(error=fault, traceback=traceback.format_exc()))
+        answers.send(Failure(error=fault, traceback=traceback.format_exc()))
         raise SystemExit(1) from error
 
 
@@ -121,15 +121,15 @@ def _wait_for_parent() -> None:
         _exit(1)
 
 
-def _serve(connection: Connection, job: Job[Any, Any]) -> None:
+def _serve(tasks: Connection, answers: Connection, job: Job[Any, Any]) -> None:
     answer = job.prepare()
-    connection.send(Started())
+    answers.send(Started())
     while True:
         try:
-            task = connection.recv()
+            task = tasks.recv()
         except EOFError:
             return
-        connection.send(answer(task))
+        answers.send(answer(task))
 
 
 def _drop(reason: DropReason, detail: str, data: bytes | None, *, passing: bool = False) -> Drop:

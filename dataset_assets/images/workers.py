@@ -4,18 +4,19 @@ A codec that crashes or hangs takes its process with it: that image is counted, 
 is lost. This is the parent's side; `worker` is the processes'.
 """
 
+import fcntl
 import os
 import signal
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import inf
 from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from selectors import EVENT_READ, DefaultSelector
-from time import monotonic
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
@@ -30,8 +31,12 @@ Answer = TypeVar("Answer")
 
 _FORKSERVER: Final = "forkserver"
 _PRELOAD = "dataset_assets.images.pipeline"  # and with it torch, Pillow and the codecs
-_QUEUED = 3  # tasks at a worker: the one it works on, the next, and one for the time that we take to hand out more
-_AHEAD = 8  # tasks a worker, from the oldest without an answer to the newest handed out: what bounds memory
+_QUEUED = 2  # tasks at a worker, at least: the one it works on and the next
+_MOST_QUEUED = 24
+_QUEUED_SECONDS = 0.1  # of work at a worker, as far as _MOST_QUEUED tasks are so much
+_NAP_SECONDS = 0.02  # in which answers gather: each time that we wake costs a worker its core and what is in its cache
+_AHEAD = 4  # times what workers have: tasks from the oldest without an answer to the newest, which bounds memory
+_PIPE = 1 << 20  # bytes: room for the answers of a nap
 
 
 @dataclass(slots=True, eq=False)
@@ -44,10 +49,11 @@ class _Item(Generic[Task, Answer]):
 
 @dataclass(slots=True, eq=False)
 class _Worker(Generic[Task, Answer]):
-    """A process, our end of its pipe, and what it has not answered yet."""
+    """A process, our ends of its pipes, and what it has not answered yet."""
 
     process: BaseProcess
-    connection: Connection
+    tasks: Connection
+    answers: Connection
     jobs: deque[_Item[Task, Answer]] = field(default_factory=deque)
     started: bool = False
     since: float = inf  # when it began its first job, by the monotonic clock, seconds
@@ -68,6 +74,7 @@ class Workers(Generic[Task, Answer]):
         self._workers: list[_Worker[Task, Answer]] = []
         # Taken back from a worker that died before it came to them:
         self._returned: deque[_Item[Task, Answer]] = deque()
+        self._pace = inf  # seconds a task, about
         self._stopped = False
         self._wake, self._woken = os.pipe()[::-1]  # what ends waiting: a byte that is written, and where it is read
         self._selector = DefaultSelector()
@@ -125,7 +132,7 @@ class Workers(Generic[Task, Answer]):
 
     def _hand_out(self, jobs: deque[_Item[Task, Answer]], tasks: Iterator[Task]) -> None:
         """Give the workers what they have room for, first what was taken back."""
-        while (self._returned or len(jobs) < _AHEAD * self._count) and self._has_room():
+        while (self._returned or len(jobs) < _AHEAD * self._depth * self._count) and self._has_room():
             if self._returned:
                 item = self._returned.popleft()
             else:
@@ -136,7 +143,12 @@ class Workers(Generic[Task, Answer]):
             self._give(item)
 
     def _has_room(self) -> bool:
-        return len(self._workers) < self._count or any(len(worker.jobs) < _QUEUED for worker in self._workers)
+        return len(self._workers) < self._count or any(len(worker.jobs) < self._depth for worker in self._workers)
+
+    @property
+    def _depth(self) -> int:
+        """How many tasks a worker has at a time. Where they take long, few: the last should not wait at one worker."""
+        return max(_QUEUED, min(_MOST_QUEUED, int(_QUEUED_SECONDS / max(self._pace, 1e-6))))
 
     def _give(self, item: _Item[Task, Answer]) -> None:
         """Send a job to a worker without one, else to a new one, else to one that has one."""
@@ -145,7 +157,7 @@ class Workers(Generic[Task, Answer]):
             if worker is None or (worker.jobs and len(self._workers) < self._count):
                 worker = self._start()
             try:
-                worker.connection.send(item.task)
+                worker.tasks.send(item.task)
             except OSError:
                 self._receive(worker)  # it died: first what it said before, then its death
                 continue
@@ -158,16 +170,19 @@ class Workers(Generic[Task, Answer]):
         """Start a process."""
         prepare_processes()
         context = get_context(_FORKSERVER)
-        ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, self._job), name="image-worker", daemon=True)
+        given, tasks = context.Pipe(duplex=False)
+        answers, gives = context.Pipe(duplex=False)
+        _widen(gives)
+        process = context.Process(target=work, args=(given, gives, self._job), name="image-worker", daemon=True)
         try:
             with _ignored_by_children():
                 process.start()
-                worker: _Worker[Task, Answer] = _Worker(process, ours)
+                worker: _Worker[Task, Answer] = _Worker(process, tasks, answers)
                 self._workers.append(worker)
-                self._selector.register(ours, EVENT_READ, worker)
+                self._selector.register(answers, EVENT_READ, worker)
         finally:
-            theirs.close()  # so that the child's end is the only one, and closes when it dies
+            given.close()
+            gives.close()  # so that the child's end is the only one, and closes when it dies
         return worker
 
     def _collect(self, *, block: bool) -> None:
@@ -176,21 +191,29 @@ class Workers(Generic[Task, Answer]):
         limit = self._job.timeout_seconds
         left = min((worker.since for worker in busy), default=inf) + limit - monotonic()
         patience = None if left == inf else max(0, left)
-        for key, _ in self._selector.select(patience if block else 0):
-            if key.data in self._workers:
-                self._receive(key.data)
+        ready = self._selector.select(patience if block else 0)
+        if ready and block and len(busy) * _QUEUED < sum(len(worker.jobs) for worker in busy):
+            sleep(_NAP_SECONDS)
+            ready = self._selector.select(0)
+        while ready and not self._stopped:
+            for key, _ in ready:
+                if key.data in self._workers:
+                    self._receive(key.data)
+            ready = self._selector.select(0)
         for worker in self._busy():
-            if monotonic() - worker.since > limit and not worker.connection.poll():
+            if monotonic() - worker.since > limit and not worker.answers.poll():
                 self._bury(worker, timed_out=True)
 
     def _receive(self, worker: _Worker[Task, Answer]) -> None:
         """Take in one message of a worker, or its death."""
         try:
-            message = worker.connection.recv()
+            message = worker.answers.recv()
         except (EOFError, OSError):
             self._bury(worker)
             return
-        worker.since = monotonic()
+        now = monotonic()
+        self._pace = self._measure(now - worker.since)
+        worker.since = now
         match message:
             case Started():
                 worker.started = True
@@ -200,6 +223,10 @@ class Workers(Generic[Task, Answer]):
                 raise RuntimeError(f"an image worker failed\n\n{message.traceback}")
             case _:
                 worker.jobs.popleft().answer.append(message)
+
+    def _measure(self, seconds: float) -> float:
+        """Return the pace after a task that took so long, as far as we saw."""
+        return self._pace if seconds == -inf else seconds if self._pace == inf else 0.9 * self._pace + 0.1 * seconds
 
     def _bury(self, worker: _Worker[Task, Answer], *, timed_out: bool = False) -> None:
         """Remove a worker that died or must: its first task has failed, the next is taken back."""
@@ -227,8 +254,9 @@ class Workers(Generic[Task, Answer]):
         """Kill the process, which has nothing to tidy up, and wait until it is gone."""
         worker.process.kill()
         worker.process.join()
-        self._selector.unregister(worker.connection)
-        worker.connection.close()
+        self._selector.unregister(worker.answers)
+        worker.tasks.close()
+        worker.answers.close()
         self._workers.remove(worker)
 
     def _busy(self) -> list[_Worker[Task, Answer]]:
@@ -245,6 +273,13 @@ def prepare_processes() -> None:
     context.set_forkserver_preload([_PRELOAD])
     with _ignored_by_children():
         forkserver.ensure_running()
+
+
+def _widen(pipe: Connection) -> None:
+    """Give a pipe more room, where the system has a way to ask for it and lets us."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError, SettingsError
 from dataset_assets.freshness import Stage, fingerprint, judge_inputs
 from dataset_assets.posts.batch import TEXT
-from dataset_assets.posts.faults import Faults, RowFault, read_list
+from dataset_assets.posts.faults import LISTED, Faults, RowFault, read_list
 from dataset_assets.posts.form import (
     COMPRESSION,
     caption_schema,
@@ -30,7 +30,6 @@ from dataset_assets.posts.form import (
     text_column,
 )
 from dataset_assets.posts.gather import ParsedFile, cut_blocks, list_parsed, read_block
-from dataset_assets.posts.index import LISTED
 from dataset_assets.posts.texts import TextStatus
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import RecordSettings

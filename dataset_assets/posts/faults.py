@@ -15,6 +15,8 @@ from typing import Any, BinaryIO, Self
 from dataset_assets.errors import DamagedError, StorageError
 from dataset_assets.storage.atomic import remove, writing
 
+LISTED = ".faults.jsonl"  # ending of a list of faults, in place of .parquet
+
 _LONGEST_DETAIL = 200  # characters
 
 

@@ -1,7 +1,8 @@
 """The files that the settings' `records.paths` mean, in the order in which they count. None is opened."""
 
 import glob
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -43,6 +44,12 @@ def list_files(settings: Settings) -> list[RecordFile]:
     names = {_name(settings.folder, path): path for path in paths}
     numbers = _number(names)
     return [_look_at(numbers[name], name, path) for name, path in names.items()]
+
+
+def are_settled(files: Sequence[RecordFile], seconds: float) -> bool:
+    """Return whether no file has changed in the last `seconds`: one that has may still be written."""
+    latest = max((file.mtime_ns for file in files), default=0) / 1e9
+    return time.time() - latest >= seconds
 
 
 def _match(settings: Settings, pattern: str) -> Iterator[Path]:

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dataset_assets.catalog.state import Piece, load_pieces, load_states, void_state
+from dataset_assets.catalog.state import Piece, drop_piece, drop_state, load_pieces, load_states, void_state
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import IncompleteError
 from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings
-from dataset_assets.posts.faults import RowFault, read_list
+from dataset_assets.posts.faults import LISTED, RowFault, read_list
 from dataset_assets.posts.files import RecordFile, list_files
 from dataset_assets.posts.form import new_digest
 from dataset_assets.posts.parse import Parsed, ParseTask
@@ -20,7 +20,6 @@ from dataset_assets.progress import Progress, Silence
 from dataset_assets.storage.atomic import remove
 from dataset_assets.work import Outcome, Work, begin, holding_lock
 
-LISTED = ".faults.jsonl"  # ending of a list of faults, in place of .parquet
 _WORTH_PROCESSES = 16 << 20  # bytes of files: reading them takes as long as starting a process
 
 
@@ -148,7 +147,8 @@ def _put(work: Work, task: ParseTask, parsed: Parsed) -> None:
 
 
 def _finish(work: Work, files: Sequence[RecordFile]) -> Outcome:
-    """Record the stage as made, and remove the lists of faults of files that are no longer records'."""
+    """Record the stage as made, and remove what is of files and ranges that are no longer records'."""
+    _forget_ranges(work)
     pieces = {piece.number: piece for piece in work.pieces}
     ordered = [pieces[file.number] for file in files]
     digests = _digest_ranges(ordered)
@@ -174,6 +174,25 @@ def _finish(work: Work, files: Sequence[RecordFile]) -> Outcome:
         if path.name not in made:
             remove(path)
     return outcome
+
+
+def _forget_ranges(work: Work) -> None:
+    """Remove the chosen captions of ranges that the settings no longer have; their tars are trainer/stage.py's."""
+    records, root = work.dataset.settings.records, work.dataset.layout.root
+    ranges = records.ranges if records else {}
+    with work.dataset.catalog.reading() as connection:
+        states = [key for stage, key in load_states(connection) if stage == Stage.RECORD_CAPTIONS]
+        pieces = load_pieces(connection, Stage.RECORD_CAPTIONS)
+    gone = [piece for piece in pieces if piece.partition not in ranges]
+    for piece in gone:
+        remove((root / piece.path).with_suffix(LISTED))
+        remove(root / piece.path)
+    with work.dataset.catalog.writing() as connection:  # only now: killed before, the next run removes the rest
+        for piece in gone:
+            drop_piece(connection, piece.stage, piece.partition, piece.number)
+        for key in states:
+            if key not in ranges:
+                drop_state(connection, Stage.RECORD_CAPTIONS, key)
 
 
 def _digest_ranges(pieces: Sequence[Piece]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
@@ -142,9 +143,15 @@ def _walk(where: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
                 annotation = next((item for item in get_args(annotation) if item is not Ellipsis), None)
             elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
                 field = annotation.model_fields.get(part)
-                annotation = field.annotation if field else None
+                annotation = _without_none(field.annotation) if field else None
         model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else model
     return shown, model
+
+
+def _without_none(annotation: Any) -> Any:
+    """Return the type of a table that may be left out, else the annotation as it is."""
+    members = [member for member in get_args(annotation) if member is not NoneType]
+    return members[0] if isinstance(annotation, UnionType) and len(members) == 1 else annotation
 
 
 def _kinds_of(annotation: Any) -> dict[str, Any]:

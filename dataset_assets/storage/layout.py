@@ -99,7 +99,12 @@ class Layout:
 
     def numbered_tar(self, kind: str, number: str) -> Path:
         """One of the 1k tars, of `kind` captions or the variant whose texts they are; beside it is its index, .json."""
-        return self.root / EXPORT_1K / kind / f"{number}.tar"
+        return self.numbered_tars / kind / f"{number}.tar"
+
+    @property
+    def numbered_tars(self) -> Path:
+        """The folder of the 1k tars, a folder a kind in it."""
+        return self.root / EXPORT_1K
 
     @property
     def trainer(self) -> Path:

@@ -5,7 +5,7 @@ Indexes are compared with Python's own `json`, not with what wrote them.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha1, sha256
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,22 +14,24 @@ from dataset_assets.shards.report import Fault
 from dataset_assets.shards.tar import Member, TarError, TarReader
 
 _MEMBER = re.compile(r"(0|[1-9][0-9]*)(\.[a-z]+)")  # an id, and how all members of the kind end
-_TAR = re.compile(r"[0-9]+\.tar")
+TAR = re.compile(r"[0-9]+\.tar")
 _LARGEST_ID = 2**63 - 1
 _SHOWN = 20  # faults of an index that are listed
 
 
-def check_numbered_tars(folder: Path, modulus: int) -> Iterator[Fault]:
+def check_numbered_tars(
+    folder: Path, modulus: int, tell: Callable[[int, int], object] = lambda members, size: None
+) -> Iterator[Fault]:
     """Yield what is wrong with the tars of one kind: those of the ids' remainders by `modulus`, and their indexes.
 
-    The faults' files are relative to `folder`.
+    The faults' files are relative to `folder`. `tell` is called after each tar with its members and its bytes.
     """
     tars: dict[int, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        number = int(path.stem) if _TAR.fullmatch(path.name) else -1
+        number = int(path.stem) if TAR.fullmatch(path.name) else -1
         if 0 <= number < modulus and number not in tars:
             tars[number] = path
-        elif path.suffix != ".json" or not _TAR.fullmatch(f"{path.stem}.tar") or not path.with_suffix(".tar").exists():
+        elif path.suffix != ".json" or not TAR.fullmatch(f"{path.stem}.tar") or not path.with_suffix(".tar").exists():
             yield Fault(path.name, "", f"is not one of the {modulus:,} tars and their indexes")
     if lacking := [number for number in range(modulus) if number not in tars]:
         yield Fault("", "", f"{len(lacking):,} of {modulus:,} tars are not there, the first of them tar {lacking[0]}")
@@ -37,7 +39,7 @@ def check_numbered_tars(folder: Path, modulus: int) -> Iterator[Fault]:
         yield Fault("", "", "the tars' names are not all as long")
     suffixes: set[str] = set()
     for number, path in tars.items():
-        yield from _check_tar(path, number, modulus, suffixes)
+        yield from _check_tar(path, number, modulus, suffixes, tell)
     if len(suffixes) > 1:
         yield Fault("", "", f"the members' names end in {', '.join(sorted(suffixes))}: allowed is one of them")
 
@@ -56,8 +58,11 @@ class _Hashed:
         return data
 
 
-def _check_tar(path: Path, number: int, modulus: int, suffixes: set[str]) -> Iterator[Fault]:
+def _check_tar(
+    path: Path, number: int, modulus: int, suffixes: set[str], tell: Callable[[int, int], object]
+) -> Iterator[Fault]:
     files: dict[str, dict[str, Any]] = {}
+    size = 0
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -75,6 +80,8 @@ def _check_tar(path: Path, number: int, modulus: int, suffixes: set[str]) -> Ite
     except (TarError, OSError) as error:
         yield Fault(path.name, "", str(error) if isinstance(error, TarError) else f"cannot be read: {error.strerror}")
         return
+    finally:
+        tell(len(files), size)
     hashes = {"hash": hashed.hash.hexdigest(), "hash_lfs": reader.sha256}
     for sample, reason in _check_index(path.with_suffix(".json"), {"filesize": size, **hashes, "files": files}):
         yield Fault(path.with_suffix(".json").name, sample, reason)

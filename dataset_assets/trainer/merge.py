@@ -26,7 +26,7 @@ from dataset_assets.progress import Progress
 from dataset_assets.storage.atomic import TEMPORARY_SUFFIX
 from dataset_assets.trainer.merged import Form
 from dataset_assets.trainer.outputs import Outputs
-from dataset_assets.trainer.portions import PORTION, Portion, plan_portions
+from dataset_assets.trainer.portions import Portion, plan_portions
 from dataset_assets.trainer.read import Reading, read_inputs
 from dataset_assets.trainer.rows import Input, Role
 from dataset_assets.trainer.spill import Ids, Spill, read_ids
@@ -34,8 +34,11 @@ from dataset_assets.trainer.stretch import COLUMNS, Stretch, Writer
 from dataset_assets.trainer.tally import Tally
 from dataset_assets.trainer.turns import Turns
 
-RANGE = 1 << 25  # bytes of spills that one process merges at a time
-
+# Small portions and ranges spare memory, and the time to clear it; too many are too many files, each with a part of
+# every range where ids come in no order.
+_PORTION = (1 << 21, 1 << 23)  # bytes of an input that a process reads at a time: at least, at most
+_RANGE = (1 << 23, 1 << 25)  # bytes of spills that it merges at a time
+_PORTIONS, _RANGES = 512, 128  # as many as there are to be between these limits
 _WORTH_A_PROCESS = 1 << 24  # bytes of inputs; below, processes take longer to start than to work
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
 _KEPT = 1 << 30  # bytes
@@ -62,25 +65,28 @@ def merging(
     *,
     workers: int,
     progress: Progress,
-    step: int = PORTION,
-    stretch: int = RANGE,
+    step: int = 0,
+    stretch: int = 0,
 ) -> Iterator[Merged]:
     """Yield a merge, made with up to `workers` processes; files that are not renamed before the block ends are removed.
 
+    `step` and `stretch` are how many bytes are read and merged at a time, 0 for what suits the inputs.
     `folder` is where they are made, and is there. An input may have several roles; of an id that a role has several
     times the last one counts. Raises SourceError for an input that cannot be read and StorageError for a full disk.
     """
     outputs = Outputs(folder, form)
     saved, listed = (folder / f".{name}.{os.getpid()}{TEMPORARY_SUFFIX}" for name in ("ids", "faults"))
     try:
-        portions = plan_portions(inputs, folder, os.getpid(), step)
+        size = _measure(inputs)
+        portions = plan_portions(inputs, folder, os.getpid(), step or _suit(size, _PORTIONS, _PORTION))
         starts = outputs.begin()
-        size = sum(source.path.stat().st_size for source in inputs)
         with starting(outputs.paths, starts, form, saved, workers if size >= _WORTH_A_PROCESS else 0) as (pool, turns):
             reading = _read(portions, pool, progress, listed)
             ids = read_ids(reading.find("ids"))
             _save(saved, ids)
-            stretches = cut_ids(ids, saved, reading, inputs, max(reading.bytes // stretch, 1))
+            stretches = cut_ids(
+                ids, saved, reading, inputs, max(reading.bytes // (stretch or _suit(reading.bytes, _RANGES, _RANGE)), 1)
+            )
             tally = _merge_all(stretches, pool, progress)
         yield Merged(
             files=outputs.finish(turns.ends),
@@ -93,6 +99,22 @@ def merging(
         outputs.remove()
         for path in (saved, listed, *folder.glob(f".spill-*.{os.getpid()}{TEMPORARY_SUFFIX}")):
             path.unlink(missing_ok=True)
+
+
+def _suit(size: int, parts: int, limits: tuple[int, int]) -> int:
+    least, most = limits
+    return min(max(size // parts, least), most)
+
+
+def _measure(inputs: Sequence[Input]) -> int:
+    """Return how many bytes the inputs have."""
+    size = 0
+    for source in inputs:
+        try:
+            size += source.path.stat().st_size
+        except OSError as error:
+            raise SourceError(f"cannot read {source.path}: {error.strerror or error}") from None
+    return size
 
 
 def _read(portions: Sequence[Portion], pool: Executor, progress: Progress, listed: Path) -> Reading:

@@ -21,8 +21,6 @@ from dataset_assets.trainer.objects import cut_object, read_object
 from dataset_assets.trainer.rows import Input, make_columns
 from dataset_assets.trainer.spill import Spill, write_spill
 
-PORTION = 1 << 23  # bytes of a file that one process reads at a time
-
 _KINDS = {".json": "object", ".jsonl": "lines", ".ndjson": "lines", ".parquet": "table"}
 
 
@@ -53,7 +51,7 @@ class Parsed:
     broken: str = ""  # why it could not be read: a cut before or after it was none, or the file is damaged
 
 
-def plan_portions(inputs: Sequence[Input], folder: Path, owner: int, step: int = PORTION) -> list[Portion]:
+def plan_portions(inputs: Sequence[Input], folder: Path, owner: int, step: int) -> list[Portion]:
     """Return the portions of the inputs, in their order, each of about `step` bytes.
 
     Raises SourceError where a file cannot be read, or is not what its name says.

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from dataset_assets.catalog.state import Piece, drop_piece, load_pieces
+from dataset_assets.catalog.state import Piece, drop_piece, drop_state, load_pieces
 from dataset_assets.damage import INDEX, INDEX_VERSION, is_indexed
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError, StorageError
@@ -116,6 +116,8 @@ def _forget_misplaced(dataset: Dataset, records: RecordSettings) -> None:
         with dataset.catalog.writing() as connection:  # only now: killed before, the next run removes the rest
             for piece in misplaced:
                 drop_piece(connection, piece.stage, piece.partition, piece.number)
+            for key in {piece.partition for piece in misplaced}.difference(records.ranges):
+                drop_state(connection, Stage.CAPTIONS_1KTAR, key)
 
 
 def _write_missing(

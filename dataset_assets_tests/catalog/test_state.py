@@ -7,6 +7,7 @@ from dataset_assets.catalog.state import (
     Piece,
     StageState,
     drop_piece,
+    drop_state,
     forget_partitions,
     load_pieces,
     load_states,
@@ -91,3 +92,14 @@ def test_partitions_that_are_gone_are_forgotten(catalog: Catalog) -> None:
     with catalog.reading() as connection:
         assert {partition for _, partition in load_states(connection)} == {"", KEYS[1]}
         assert {one.partition for one in load_pieces(connection)} == {"", KEYS[1]}
+
+
+def test_a_dropped_state_was_never_made(catalog: Catalog) -> None:
+    with catalog.writing() as connection:
+        before = load_states(connection)
+        drop_state(connection, "crops", KEYS[0])
+        drop_state(connection, "never made", KEYS[0])
+
+    with catalog.reading() as connection:
+        assert before.keys() - load_states(connection).keys() == {("crops", KEYS[0])}
+        assert len(load_pieces(connection, "crops", KEYS[0])) == 2

@@ -16,7 +16,8 @@ from dataset_assets.settings import Settings
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests import children
 from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, settings_in
-from dataset_assets_tests.runs import CAPTIONS, INDEX, PARTITIONED, RELEASE, instance_in, key_of, materialize
+from dataset_assets_tests.posts.given import post, settings_for, write_posts
+from dataset_assets_tests.runs import CAPTIONS, INDEX, PARTITIONED, RANGES, RELEASE, instance_in, key_of, materialize
 
 LONG = 3600  # seconds
 WIDE = ("p1216x832_000000-000001", "p1216x832_000002-000003")
@@ -282,3 +283,97 @@ def test_both_are_off_where_the_settings_say_so() -> None:
     assert (sensor.default_status, sensor.minimum_interval_seconds) == (dg.DefaultSensorStatus.RUNNING, 9)
     assert off.resolve_sensor_def("keep_up_to_date").default_status == dg.DefaultSensorStatus.STOPPED
     assert list(off.schedules or ()) == []
+
+
+def write_month(folder: Path, name: str, ids: range) -> None:
+    write_posts(folder / name, [post(number, f"{name} {number}", tags="a") for number in ids])
+    age(folder / name)
+
+
+def build_records(settings: Settings, instance: dg.DagsterInstance) -> None:
+    """Do what the sensor asks for until it asks for nothing."""
+    assert materialize(settings, instance, Stage.CAPTION_RECORDS).success
+    keys = list(settings.records.ranges) if settings.records else []
+    assert materialize(settings, instance, *RANGES, keys=keys).success
+    assert materialize(settings, instance, Stage.TRAINER_METADATA).success
+    assert tick(settings, instance) == NOTHING
+
+
+def test_records_from_nothing_step_by_step_to_everything_fresh(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    write_month(tmp_path, "a.jsonl", range(40))
+    settings = settings_for(tmp_path, trainer={})
+
+    (index,) = requests(settings, instance)
+    assert (index.job_name, index.asset_selection) == ("records_index", None)
+    assert materialize(settings, instance, Stage.CAPTION_RECORDS).success
+
+    (below,) = requests(settings, instance)
+    assert (below.job_name, partitions(below)) == ("records", ("00-01", "08-09"))
+    assert stages(below) == {*RANGES}
+    assert materialize(settings, instance, *RANGES, keys=list(partitions(below))).success
+
+    (trainer,) = requests(settings, instance)
+    assert trainer.job_name == "trainer"
+    assert materialize(settings, instance, Stage.TRAINER_METADATA).success
+    assert tick(settings, instance) == NOTHING
+
+
+def test_new_records_ask_for_the_ranges_that_they_are_in(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    write_month(tmp_path, "a.jsonl", range(40))
+    settings = settings_for(tmp_path, trainer={})
+    build_records(settings, instance)
+    write_month(tmp_path, "b.jsonl", range(102, 104))
+
+    assert jobs(settings, instance) == ["records_index"]
+    assert materialize(settings, instance, Stage.CAPTION_RECORDS).success
+    (below,) = requests(settings, instance)
+    assert (below.job_name, below.partition_key, stages(below)) == ("records", "02-03", {*RANGES})
+    assert materialize(settings, instance, *RANGES, keys=["02-03"]).success
+    assert jobs(settings, instance) == ["trainer"]
+    assert materialize(settings, instance, Stage.TRAINER_METADATA).success
+    assert tick(settings, instance) == NOTHING
+
+
+def test_records_that_are_still_being_written_wait(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    write_month(tmp_path, "a.jsonl", range(40))
+    settings = settings_for(tmp_path, trainer={}, settle_seconds=LONG)
+    build_records(settings, instance)
+    write_posts(tmp_path / "b.jsonl", [post(7, "new")])
+
+    assert tick(settings, instance) == NOTHING
+    age(tmp_path / "b.jsonl")
+    assert jobs(settings, instance) == ["records_index"]
+
+
+def test_a_new_file_for_trainers_asks_for_their_metadata(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    write_month(tmp_path, "a.jsonl", range(40))
+    (tmp_path / "lat.json").write_text('{"1": {"train_resolution": [64, 64]}}')
+    settings = settings_for(tmp_path, "a.jsonl", trainer={"latents": "lat.json"})
+    build_records(settings, instance)
+    (tmp_path / "lat.json").write_text('{"1": {"train_resolution": [64, 128]}}')
+
+    (request,) = requests(settings, instance)
+
+    assert request.job_name == "trainer"
+    add_run(instance, "trainer", dg.DagsterRunStatus.STARTED, request.tags)
+    assert str(tick(settings, instance)).endswith("of trainer is under way")
+
+
+def test_records_that_are_gone_are_said(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_for(tmp_path)
+
+    assert (
+        tick(settings, instance) == "records: *.jsonl matches no file; paths under [records] in the settings names it"
+    )
+
+
+def test_metadata_of_an_export_is_asked_for_after_its_release(finished: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_of(finished, trainer={})
+    assert jobs(settings, instance) == ["trainer"]
+
+    Layout(finished / "out").manifest.unlink()
+
+    assert jobs(settings, instance) == ["release"]
+    assert materialize(settings, instance, *RELEASE).success
+    assert materialize(settings, instance, Stage.TRAINER_METADATA).success
+    assert tick(settings, instance) == NOTHING

@@ -18,10 +18,23 @@ from dataset_assets.settings import Settings, parse_settings
 Record = Mapping[str, Any]
 
 
-def settings_for(folder: Path, *paths: str, workers: int = 2, **records: Any) -> Settings:
+def settings_for(
+    folder: Path,
+    *paths: str,
+    workers: int = 2,
+    trainer: Mapping[str, Any] | None = None,
+    settle_seconds: float = 0,
+    **records: Any,
+) -> Settings:
     """Return settings of a dataset of records: artifacts in `folder`/out, ten tars in five ranges."""
     table = {"paths": list(paths) or ["*.jsonl"], "modulus": 10, "padding": 2, "tars_per_partition": 2} | records
-    return parse_settings({"dataset": {"root": "out"}, "records": table, "work": {"workers": workers}}, folder=folder)
+    data = {
+        "dataset": {"root": "out"},
+        "records": table,
+        "work": {"workers": workers},
+        "automation": {"settle_seconds": settle_seconds},
+    }
+    return parse_settings(data if trainer is None else {**data, "trainer": trainer}, folder=folder)
 
 
 def post(number: Any, regular: Any = None, brief: Any = None, tags: Any = None, reason: Any = "STOP") -> dict[str, Any]:

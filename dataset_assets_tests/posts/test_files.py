@@ -1,13 +1,14 @@
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from dataset_assets.errors import SourceError
 from dataset_assets.posts import files
-from dataset_assets.posts.files import list_files
+from dataset_assets.posts.files import are_settled, list_files
 from dataset_assets.settings import parse_settings
-from dataset_assets_tests.posts.given import settings_for
+from dataset_assets_tests.posts.given import settings_for, write_posts
 
 
 def make(folder: Path, *names: str) -> None:
@@ -109,3 +110,15 @@ def test_a_link_that_leads_nowhere_is_listed(tmp_path: Path) -> None:
     (file,) = list_files(settings_for(tmp_path))
 
     assert (file.name, file.size, file.mtime_ns) == ("a.jsonl", -1, 0)
+
+
+def test_files_are_settled_when_none_has_changed_just_now(tmp_path: Path) -> None:
+    for name, age in (("a.jsonl", 3600), ("b.jsonl", 60)):
+        moment = time.time() - age
+        write_posts(tmp_path / name, [])
+        os.utime(tmp_path / name, (moment, moment))
+    files = list_files(settings_for(tmp_path))
+
+    assert are_settled(files, 30)
+    assert not are_settled(files, 600)
+    assert are_settled([], 600)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dataset_assets.catalog.state import load_pieces
+from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import SourceError
 from dataset_assets.freshness import Stage
@@ -16,7 +16,7 @@ from dataset_assets.posts.index import find_changes, index_records, list_faults
 from dataset_assets.posts.parse import Parsed, ParseTask
 from dataset_assets.posts.workers import parse_here
 from dataset_assets.settings import Settings
-from dataset_assets_tests.posts.given import post, settings_for, to_lines, write, write_posts
+from dataset_assets_tests.posts.given import choose_all, post, settings_for, to_lines, write, write_posts
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 BAD_LINES = [
@@ -290,3 +290,22 @@ def test_a_pattern_without_files_changes_nothing(tmp_path: Path) -> None:
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
         assert index_records(dataset).reused
+
+
+def test_ranges_that_are_gone_leave_nothing(tmp_path: Path) -> None:
+    posts = [post(number % 20, f"text {number}") for number in range(40)]
+    write_posts(tmp_path / "a.jsonl", posts)
+    with open_dataset(settings_for(tmp_path)) as dataset:
+        choose_all(dataset)
+        captions = dataset.layout.record_captions("00-01").parent
+        assert len(list(captions.iterdir())) == 10  # of each range the captions, and the list of repeated ids
+
+    with open_dataset(settings_for(tmp_path, tars_per_partition=6)) as dataset:
+        index_records(dataset)
+
+        assert not captions.exists()
+        with dataset.catalog.reading() as connection:
+            assert load_pieces(connection, Stage.RECORD_CAPTIONS) == []
+            assert [stage for stage, _ in load_states(connection)] == [Stage.CAPTION_RECORDS]
+        assert len(choose_all(dataset)) == 20
+        assert {path.name for path in captions.glob("*.parquet")} == {"00-05.parquet", "06-09.parquet"}

@@ -16,6 +16,7 @@ import pytest
 import webdataset
 from hfutils.index import tar_create_index, tar_file_write_bytes
 
+from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DamagedError, OrderError, StorageError
 from dataset_assets.freshness import Stage
@@ -290,6 +291,10 @@ def test_other_settings_leave_no_tar_of_before(records: dict[str, Any], small: D
             choose(dataset, captions, **variants)
             write_all(dataset)
             assert judge_all(dataset)[Stage.CAPTIONS_1KTAR, next(iter(dataset.settings.records.ranges))].fresh  # type: ignore[union-attr]
+
+            with dataset.catalog.reading() as connection:
+                ranges = {key for stage, key in load_states(connection) if stage == Stage.CAPTIONS_1KTAR}
+            assert ranges == {*dataset.settings.records.ranges}  # type: ignore[union-attr]
 
     assert read(export(tmp_path)) == read(export(tmp_path / "anew"))
 

@@ -1,0 +1,115 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from dataset_assets.catalog.state import StageState, load_states, put_state
+from dataset_assets.dataset import open_dataset
+from dataset_assets.freshness import Stage
+from dataset_assets.settings import Settings
+from dataset_assets_tests.posts.given import post, settings_for, to_lines, write
+from dataset_assets_tests.runs import RANGES, checks, instance_in, materialize
+
+KEYS = ["00-01", "02-03", "04-05", "06-07", "08-09"]
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with instance_in(tmp_path / "home") as opened:
+        yield opened
+
+
+def build(settings: Settings, instance: dg.DagsterInstance) -> dict[str, dg.AssetCheckEvaluation]:
+    """Run every stage and return what the checks said."""
+    said = checks(materialize(settings, instance, Stage.CAPTION_RECORDS))
+    assert materialize(settings, instance, *RANGES, keys=KEYS).success
+    return said | checks(materialize(settings, instance, Stage.TRAINER_METADATA))
+
+
+def lines_of(ids: range) -> bytes:
+    return to_lines(post(number, f"text {number}", tags="a") for number in ids)
+
+
+def edit_report(settings: Settings, stage: str, **changes: Any) -> None:
+    """Change what a stage said of itself, as no stage does."""
+    with open_dataset(settings) as dataset, dataset.catalog.writing() as connection:
+        state = load_states(connection)[stage, ""]
+        kept = {name: getattr(state, name) for name in ("stage", "fingerprint", "output")}
+        put_state(connection, StageState(**kept, report={**state.report, **changes}))
+
+
+def test_good_records_pass_every_check(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    write(tmp_path / "a.jsonl", lines_of(range(100)) + b"[]\n")
+    (tmp_path / "lat.jsonl").write_bytes(
+        to_lines({"id": number, "train_resolution": [64, 64]} for number in range(100))
+    )
+
+    said = build(settings_for(tmp_path, "a.jsonl", trainer={"latents": "lat.jsonl"}), instance)
+
+    assert {name: check.passed for name, check in said.items()} == dict.fromkeys(
+        ("records_read", "rows_add_up", "metadata_complete", "ids_add_up"), True
+    )
+    assert said["rows_add_up"].metadata["counted"].value == 101
+    assert said["ids_add_up"].metadata["counted"].value == 100
+
+
+def test_many_rows_that_cannot_be_used_are_a_warning_that_names_them(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    write(tmp_path / "a|b.jsonl", lines_of(range(100)) + b"[]\n" * 30)
+
+    check = build(settings_for(tmp_path, trainer={}), instance)["records_read"]
+
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert (check.metadata["rows"].value, check.metadata["dropped"].value) == (130, 30)
+    table = str(check.metadata["first_faults"].value).splitlines()
+    assert len(table) == 2 + 20
+    assert table[2].startswith("| a&#124;b.jsonl | 101 | not_an_object |")
+
+
+def test_no_records_are_a_warning(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    write(tmp_path / "a.jsonl", b"")
+
+    (read, added) = checks(materialize(settings_for(tmp_path), instance, Stage.CAPTION_RECORDS)).values()
+
+    assert {read.check_name: read.passed, added.check_name: added.passed} == {
+        "records_read": False,
+        "rows_add_up": True,
+    }
+    assert "first_faults" not in {**read.metadata, **added.metadata}
+
+
+def test_metadata_that_lacks_much_is_a_warning(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    write(tmp_path / "a.jsonl", lines_of(range(100)))
+
+    check = build(settings_for(tmp_path, trainer={}), instance)["metadata_complete"]
+
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    missing = {tuple(record.data.values()) for record in check.metadata["missing"].records}  # type: ignore[union-attr]
+    assert missing == {("latent", 100), ("tags", 0), ("caption", 0)}
+
+
+@pytest.mark.parametrize(
+    ("stage", "change", "name"),
+    [
+        (Stage.CAPTION_RECORDS, {"rows": 101}, "rows_add_up"),
+        (Stage.TRAINER_METADATA, {"sources": {"summary": 99}}, "ids_add_up"),
+    ],
+)
+def test_counts_that_do_not_add_up_stop_the_run(
+    tmp_path: Path, instance: dg.DagsterInstance, stage: str, change: dict[str, Any], name: str
+) -> None:
+    settings = settings_for(tmp_path, trainer={})
+    write(tmp_path / "a.jsonl", lines_of(range(100)))
+    build(settings, instance)
+    edit_report(settings, stage, **change)
+
+    result = materialize(settings, instance, stage)
+
+    assert not result.success
+    assert not checks(result)[name].passed
+    assert checks(result)[name].severity == dg.AssetCheckSeverity.ERROR
