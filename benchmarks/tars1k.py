@@ -39,9 +39,8 @@ from dataset_assets.catalog.state import StageState, load_states, put_state
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.freshness import Stage, fingerprint, list_inputs
 from dataset_assets.posts.form import COMPRESSION, caption_schema
-from dataset_assets.posts.read import iter_tars
 from dataset_assets.settings import Settings, parse_settings
-from dataset_assets.storage.parquet import writing_table
+from dataset_assets.storage.parquet import open_table, writing_table
 from dataset_assets.trainer.jobs import TarTask, find_groups, write_tars
 from dataset_assets.trainer.tars import IndexedTar, measure_members, measure_tar
 from dataset_assets.work import Outcome, begin
@@ -85,7 +84,8 @@ class Bench:
         self.source, self.folder = source, folder
         groups = find_groups(source)
         self.texts, self.members, self.tars = [], [], []
-        for _, table in iter_tars(source, set(tars), ["id", "caption"]):
+        for tar in tars:
+            table = self.read([group for group, _ in groups[tar]])
             texts = table.column("caption").combine_chunks()
             self.texts.append((table.column("id").to_numpy(), texts))
             self.members.append([text for text in texts.cast(pa.large_binary()).to_pylist() if text])
@@ -107,6 +107,10 @@ class Bench:
             )
             for tar in tars
         ]
+
+    def read(self, groups: list[int]) -> pa.Table:
+        with open_table(self.source) as file:
+            return file.read_row_groups(groups, ["id", "caption"], use_threads=False)
 
     def make(self, ids: Any, texts: pa.Array, out: Any) -> None:
         tar = IndexedTar(out, ".caption", measure_tar(measure_members(texts)))
@@ -248,7 +252,7 @@ def choose_range(dataset: Dataset, key: str, every: Any, text: bytes) -> None:
             columns |= {"id": pa.array(ids), "tar": pa.array(np.full(rows, tar, np.int32)), "caption": captions}
             table.write_table(pa.table([columns[name] for name in schema.names], schema=schema), row_group_size=rows)
             tars[str(tar)] = str(rows)
-    work.put(path, made_from="", output=key, facts={"tars": tars})
+    work.put(path, made_from="", output=key, facts={"tars": {"captions": tars}})
     work.finish(output=key, report={})
 
 

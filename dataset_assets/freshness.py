@@ -33,8 +33,8 @@ VERSIONS = {
     "manifest": 1,
     "dataset_card": 1,
     "contact_sheet": 1,
-    "caption_records": 1,
-    "record_captions": 1,
+    "caption_records": 2,
+    "record_captions": 2,
     "captions_1ktar": 1,
     "trainer_metadata": 1,
 }
@@ -151,7 +151,9 @@ def upstream(settings: Settings, stage: str) -> tuple[str, ...]:
         case Stage.CAPTION_SELECTION:
             return (Stage.RESIZED_CROPS, *_caption_stages(settings))
         case Stage.TRAINER_METADATA:
-            return (Stage.RECORD_CAPTIONS,) if settings.records else (Stage.MANIFEST,)
+            if settings.records:
+                return (Stage.RECORD_CAPTIONS,)
+            return (Stage.MANIFEST,) if settings.sources else ()  # the last: files alone
         case _:
             variant = find_variant(settings, stage)
             if isinstance(variant, ChatSettings):
@@ -215,8 +217,9 @@ def list_inputs(settings: Settings, states: States, stage: str, partition: str =
             files = find_state(states, Stage.CAPTION_RECORDS, needed_by=stage).report["digests"]
             return said | {Stage.CAPTION_RECORDS: str(files.get(partition, ""))}
         case Stage.TRAINER_METADATA:
-            made = outputs(Stage.RECORD_CAPTIONS) if settings.records else output(Stage.MANIFEST)
-            return said | {upstream(settings, stage)[0]: made, "files": _look_at_files(settings)}
+            digest = outputs if settings.records else output
+            made = {name: digest(name) for name in upstream(settings, stage)}
+            return said | made | {"files": _look_at_files(settings)}
         case _:
             return said | _list_caption_inputs(settings, states, stage, partition)
 

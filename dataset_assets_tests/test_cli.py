@@ -474,7 +474,7 @@ def test_from_records_to_tars_and_metadata(tmp_path: Path) -> None:
         "│ captions │       2 │",
         f"tars           {root / 'export_1k'}, 10.2 MB",
         "ids: 2, missing tags: 1, missing caption: 0, missing latent: 2",
-        f"trainer        {root / 'trainer'}, 0.0 MB",
+        f"trainer        {root / 'trainer'}, ",
     ):
         assert "".join(line.split()) in "".join(done.stdout.split()), line
     assert not (root / "preview").exists()

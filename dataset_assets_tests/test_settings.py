@@ -40,6 +40,8 @@ MISTAKES = {
     '[dataset]\nroot = "~no-such-user/x"': 'dataset.root: "~no-such-user/x" given; allowed: a path; there is no user '
     "of this name whose home it could mean",
     "sources = []": "sources: [] given; allowed: at least one table, or [records]",
+    "sources = []\n[trainer]": 'trainer.ids: "" given without [[sources]] and [records], there is nothing to make '
+    "metadata of; allowed: a file",
     'sources = "raw"': 'sources: "raw" given; allowed: a list',
     'sources = ["raw"]': 'sources.0: "raw" given; allowed: a table',
     '[sources]\npath = "raw"': 'sources: {path = "raw"} given; allowed: a list of tables, each under [[sources]]',
@@ -208,8 +210,11 @@ MISTAKES = {
     f'{RECORDS}{VARIANT}join = ["x"]\nwhen = {{ field = "y" }}': "records.variants.0.when.equals: is missing",
     f'{RECORDS}{VARIANT}join = ["x"]\nwhen = {{ field = "y", equals = "z", is = "y" }}': "records.variants.0.when.is: "
     "there is no such key; allowed: field, equals",
-    f'{RECORDS}text_tars = ["captions"]\n[[records.variants]]\nname = "captions"\njoin = ["x"]': "records.text_tars: "
-    '["captions"] given; allowed: others than captions, whose tars are there',
+    **{
+        f'{RECORDS}[[records.variants]]\nname = "{name}"\njoin = ["x"]': f'records.variants.0.name: "{name}" given; '
+        "allowed: others than caption, captions, empty, none, which reports and tars have a meaning of their own for"
+        for name in ("caption", "captions", "empty", "none")
+    },
     "trainer = 1": "trainer: 1 given; allowed: a table",
     '[trainer]\nid = "a.json"': "trainer.id: there is no such key; allowed: ids, tags, captions, latents, key_prefix, "
     "dialect, split, archives",
@@ -535,6 +540,13 @@ def test_records_need_no_images(tmp_path: Path) -> None:
     assert load_settings(write(tmp_path, RECORDS)).sources == ()
     assert len(load_settings(write(tmp_path, RECORDS + "[[sources]]")).sources) == 1
     assert len(load_settings(write(tmp_path, "[trainer]")).sources) == 1
+
+
+def test_metadata_of_a_list_of_ids_needs_neither_images_nor_records(tmp_path: Path) -> None:
+    trainer = '[trainer]\nids = "ids.json"\n'
+
+    assert load_settings(write(tmp_path, trainer)).sources == ()
+    assert len(load_settings(write(tmp_path, trainer + "[[sources]]")).sources) == 1
 
 
 def test_tars_are_cut_into_ranges(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from dataset_assets.settings import BucketSettings
 
 PROTO_BASE = 1024
 
+_LONGEST = 65_535  # pixels: what a JPEG can say
+
 PROTOS: tuple[tuple[int, int], ...] = (
     # (width, height) at the 1024 base, squarest first, then widest to tallest: the order settles ties.
     # SDXL paper, appendix I. The table is not symmetric: 1344x704 is in it, 704x1344 is not.
@@ -31,9 +33,11 @@ def scale_proto(proto: tuple[int, int], base: int, divisible: int) -> tuple[int,
 
 
 def parse_proto(text: str) -> tuple[int, int]:
-    """Return the (width, height) of "1216x832". Raises ValueError for what is no size."""
-    width, _, height = text.partition("x")
-    return int(width), int(height)
+    """Return the (width, height) of "1216x832". Raises ValueError for what is no size of a picture."""
+    width, height = (int(side) for side in text.split("x"))
+    if not (0 < width <= _LONGEST and 0 < height <= _LONGEST):
+        raise ValueError(f"{text!r} is no size of a picture")
+    return width, height
 
 
 def list_buckets(settings: BucketSettings) -> tuple[Bucket, ...]:

@@ -5,6 +5,7 @@ Finished crops move with their images, so that nothing is encoded again; plans a
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +15,7 @@ from dataset_assets.catalog.state import drop_piece, load_pieces, load_states, v
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, StorageError
 from dataset_assets.freshness import Stage
-from dataset_assets.images.store import CROP_SCHEMA, ROW_GROUP, Row, read_crops, writing_crops
+from dataset_assets.images.store import CROP_SCHEMA, Row, group_rows, read_crops, writing_crops
 from dataset_assets.records import sample_key
 from dataset_assets.shards.partition import Partition
 from dataset_assets.storage.atomic import remove
@@ -114,22 +115,14 @@ def _move_crops(dataset: Dataset, bucket_id: str, slots: Mapping[str, int], shar
     writing go through the files together, and a file is replaced after its rows were read or while it is open.
     """
     size = dataset.settings.shards.shard_size
-    rows = _order(dataset, bucket_id, slots, shards)
-    row = next(rows, None)
-    for number in shards:
-        end = (number + 1) * size
-        path = dataset.layout.crops(bucket_id, number)
-        if row is None or row["slot"] >= end:
-            remove(path)
-            continue
-        with writing_crops(path) as writer:
-            group: list[Row] = []
-            while row is not None and row["slot"] < end:
-                group.append(row)
-                row = next(rows, None)
-                if len(group) == ROW_GROUP or row is None or row["slot"] >= end:
-                    writer.write_table(pa.Table.from_pylist(group, schema=CROP_SCHEMA))
-                    group = []
+    empty = set(shards)
+    for number, rows in groupby(_order(dataset, bucket_id, slots, shards), key=lambda row: row["slot"] // size):
+        with writing_crops(dataset.layout.crops(bucket_id, number)) as writer:
+            for group in group_rows(rows):
+                writer.write_table(pa.Table.from_pylist(group, schema=CROP_SCHEMA))
+        empty.remove(number)
+    for number in empty:
+        remove(dataset.layout.crops(bucket_id, number))
 
 
 def _order(dataset: Dataset, bucket_id: str, slots: Mapping[str, int], shards: range) -> Iterator[Row]:

@@ -17,16 +17,25 @@ _GLANCE_SECONDS = 0.05  # between two looks at whether the thread has ended
 
 
 class Ahead(Generic[Item]):
-    """Runs `items` in a thread, about `room` of them ahead. Use it as a context manager, and as an iterator in it.
+    """Runs `items` in a thread, ahead by about `room`. Use it as a context manager, and as an iterator in it.
 
-    Those that come soon after each other are passed on together: to be woken for each would cost more than the work.
+    `room` is in what `measure` says of an item. Those that come soon after each other are passed on together: to be
+    woken for each would cost more than the work.
     What `items` raises is raised to the one who takes them, after those that came before. When the block ends, `stop`
     is called: it makes `items` end soon, also where it waits for something, and is safe to call from another thread.
     """
 
-    def __init__(self, items: Generator[Item, None, None], room: int, stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        items: Generator[Item, None, None],
+        room: int,
+        stop: Callable[[], None],
+        *,
+        measure: Callable[[Item], int] = lambda _: 1,
+    ) -> None:
         self._items = items
         self._stop = stop
+        self._measure = measure
         self._together = max(1, room // _GROUPS)
         self._queue: Queue[list[Item] | BaseException | None] = Queue(room // self._together)  # None: the end
         self._taken: deque[Item] = deque()
@@ -62,14 +71,16 @@ class Ahead(Generic[Item]):
     def _run(self) -> None:
         end: BaseException | None = None
         group: list[Item] = []
+        size = 0
         passed_on = monotonic()
         try:
             for item in self._items:
                 group.append(item)
-                if len(group) < self._together and monotonic() - passed_on < _TOGETHER_SECONDS:
+                size += self._measure(item)
+                if size < self._together and monotonic() - passed_on < _TOGETHER_SECONDS:
                     continue
                 self._queue.put(group)
-                group, passed_on = [], monotonic()
+                group, size, passed_on = [], 0, monotonic()
                 if self._unwanted.is_set():
                     self._items.close()
                     return

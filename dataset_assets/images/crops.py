@@ -16,7 +16,16 @@ from dataset_assets.catalog.images import record_checksums
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings
 from dataset_assets.images.ahead import Ahead
-from dataset_assets.images.store import CROP_SCHEMA, ROW_GROUP, Row, find_reusable, make_row, open_rows, writing_crops
+from dataset_assets.images.store import (
+    CROP_SCHEMA,
+    GROUP_BYTES,
+    Row,
+    find_reusable,
+    group_rows,
+    make_row,
+    open_rows,
+    writing_crops,
+)
 from dataset_assets.images.workers import CropWorkers
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.records import Crop, CropTask, Drop, sample_key
@@ -25,7 +34,9 @@ from dataset_assets.shards.plan import read_plan, split_shards
 from dataset_assets.storage.atomic import remove
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
-_AHEAD = 2 * ROW_GROUP  # crops that wait to be written: enough for the time that a disk takes to finish a file
+_AHEAD = GROUP_BYTES  # of crops that wait to be written: enough for the time that a disk takes to finish a file
+
+_SMALL = 1 << 10  # bytes: what a result has beside its JPEG
 
 
 @holding_lock("partitions")
@@ -46,7 +57,7 @@ def make_crops(
     pace = _Pace()
     with (
         CropWorkers(dataset.settings.workers, dataset.settings.images, dataset.sources) as workers,
-        Ahead(workers.run(tasks), _AHEAD, workers.stop) as done,
+        Ahead(workers.run(tasks), _AHEAD, workers.stop, measure=_measure) as done,
     ):
         results = (result for _, result in done)
         for key, work in begun.items():
@@ -55,6 +66,12 @@ def make_crops(
             )
     progress.finish()
     return outcomes
+
+
+def _measure(done: tuple[CropTask, Crop | Drop]) -> int:
+    """Return about how many bytes a result has."""
+    _, result = done
+    return _SMALL + (len(result.jpeg) if isinstance(result, Crop) else 0)
 
 
 def _find_shards(work: Work, *, force: bool) -> list["_Shard"]:
@@ -150,7 +167,7 @@ class _Shard:
             condemning(self._work.dataset, piece, self._path),
             writing_crops(self._path) as writer,
         ):
-            for group in self._rows_of(results, checksums):
+            for group in group_rows(self._make_rows(results, checksums)):
                 writer.write_table(pa.Table.from_pylist(group, schema=CROP_SCHEMA))
                 drops.update(row["reason"] for row in group if row["reason"])
                 digests += [(row["slot"], row["key"], row["source_sha256"], row["reason"]) for row in group]
@@ -158,6 +175,7 @@ class _Shard:
                 retry += sum(row["passing"] for row in group)
                 timeouts.update(row["timeout"] for row in group)
                 progress.advance(len(group))
+                group.clear()  # before the next is gathered
         settings = fingerprint_settings(self._work.dataset.settings, Stage.RESIZED_CROPS)
         targets = self.rows.select(["target_w", "target_h"]).slice(0, 1).to_pylist()
         with self._work.dataset.catalog.writing() as connection:
@@ -178,18 +196,14 @@ class _Shard:
         )
         return len(checksums)
 
-    def _rows_of(self, results: Iterator[Crop | Drop], checksums: dict[int, str]) -> Iterator[list[Row]]:
-        """Yield the rows of the file by row group; `checksums` gets those of the sources that were read, by row id."""
+    def _make_rows(self, results: Iterator[Crop | Drop], checksums: dict[int, str]) -> Iterator[Row]:
+        """Yield the rows of the file; `checksums` gets those of the sources that were read, by row id."""
         with ExitStack() as stack:
             old = stack.enter_context(open_rows(self._path)) if self._old else None
-            for start in range(0, len(self.rows), ROW_GROUP):
-                group: list[Row] = []
-                plan = self.rows.slice(start, ROW_GROUP).to_pylist()
-                for row, made_from in zip(plan, self._row_prints[start:], strict=False):
-                    if old is not None and made_from in self._old:
-                        group.append({**old[self._old[made_from]], "slot": row["slot"]})
-                        continue
-                    result = next(results)
-                    checksums[row["id"]] = result.source_sha256
-                    group.append(make_row(row["slot"], sample_key(row["image_id"]), row["image_id"], made_from, result))
-                yield group
+            for row, made_from in zip(self.rows.to_pylist(), self._row_prints, strict=True):
+                if old is not None and made_from in self._old:
+                    yield {**old[self._old[made_from]], "slot": row["slot"]}
+                    continue
+                result = next(results)
+                checksums[row["id"]] = result.source_sha256
+                yield make_row(row["slot"], sample_key(row["image_id"]), row["image_id"], made_from, result)

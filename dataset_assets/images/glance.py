@@ -54,7 +54,7 @@ def glance_plain(data: bytes, *, max_pixels: int) -> tuple[tuple[int, int], int]
 
 def _walk(file: BinaryIO) -> "_Seen | None":
     """Go from segment to segment as far as Pillow does: to where the pixels begin."""
-    data = file.read(_FIRST)
+    data = file.read(_FIRST) or b""  # None of a pipe that has nothing to say yet
     if not data.startswith(b"\xff\xd8\xff"):
         return None
     seen, place = _Seen(), 2

@@ -1,8 +1,10 @@
 """The file that the crops of one shard rest in: one row an image of the plan, readable with any Parquet tool."""
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,8 @@ _FACTS = {kind: [field.name for field in fields(kind)] for kind in (Crop, Drop)}
 _UNIQUE = {"key", "image_id", "made_from", "source_sha256", "jpeg", "scale", "spread", "look"}
 _REPEATING = [name for name in CROP_SCHEMA.names if name not in _UNIQUE]  # a dictionary of the others would only cost
 _REUSE = ["made_from", "passing", "timeout"]  # what decides whether a row can be copied
-ROW_GROUP = 64  # images: some megabytes, which bounds the memory of writers and readers
+ROW_GROUP = 64  # images at most, and
+GROUP_BYTES = 32 << 20  # of JPEGs about: what bounds the memory of writers and readers
 
 Row = Mapping[str, Any]
 
@@ -64,7 +67,7 @@ def make_row(slot: int, key: str, image_id: str, made_from: str, result: Crop | 
         "detail": "",
         "passing": False,
         "timeout": 0,
-        **facts,
+        **({"jpeg": None} | facts),
     }
 
 
@@ -102,20 +105,37 @@ def read_crops(path: Path) -> Iterator[Row]:
             yield from file.read_row_group(group).to_pylist()
 
 
+def group_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield rows in row groups."""
+    group: list[Row] = []
+    size = 0
+    for row in rows:
+        group.append(row)
+        size += len(row["jpeg"] or b"")
+        if len(group) == ROW_GROUP or size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
 class CropRows:
     """The rows of an open file by number; asked for in ascending order, each row group is read once."""
 
     def __init__(self, file: pq.ParquetFile) -> None:
         self._file = file
+        meta = file.metadata
+        self._starts = [0, *accumulate(meta.row_group(group).num_rows for group in range(meta.num_row_groups))]
         self._group = -1
         self._rows: list[Row] = []
 
     def __getitem__(self, number: int) -> Row:
-        group, offset = divmod(number, ROW_GROUP)
+        group = bisect_right(self._starts, number) - 1
         if group != self._group:
             self._rows = self._file.read_row_group(group).to_pylist()
             self._group = group
-        return self._rows[offset]
+        row: Row = self._rows[number - self._starts[group]]
+        return row
 
 
 @contextmanager

@@ -4,17 +4,15 @@ The first message says that it has started; then one message a task follows, in 
 does wrong is an answer; anything else ends the process with a Failure as its last message.
 """
 
-import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
-from os import _exit
+from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
 from dataset_assets.errors import DatasetError, DropReason, SampleError
+from dataset_assets.processes import end_with_parent
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Reader
@@ -107,18 +105,6 @@ def work(tasks: Connection, answers: Connection, job: Job[Any, Any]) -> None:
         fault = error if isinstance(error, DatasetError) else None
         answers.send(Failure(error=fault, traceback=traceback.format_exc()))
         raise SystemExit(1) from error
-
-
-def end_with_parent() -> None:
-    """Let this process end when its parent dies, even in the middle of an image that hangs."""
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        _exit(1)
 
 
 def _serve(tasks: Connection, answers: Connection, job: Job[Any, Any]) -> None:

@@ -9,19 +9,20 @@ import os
 import signal
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
-from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from selectors import EVENT_READ, DefaultSelector
 from time import monotonic, sleep
 from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
-from dataset_assets.errors import DatasetError
+from dataset_assets.errors import DatasetError, StorageError
 from dataset_assets.images.worker import CropJob, Failure, Job, Loss, Started, work
+from dataset_assets.processes import ignored_by_children, prepare_forks
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Reader
@@ -29,7 +30,6 @@ from dataset_assets.sources.base import Reader
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
-_FORKSERVER: Final = "forkserver"
 _PRELOAD = "dataset_assets.images.pipeline"  # and with it torch, Pillow and the codecs
 _QUEUED = 2  # tasks at a worker, at least: the one it works on and the next
 _MOST_QUEUED = 24
@@ -37,6 +37,9 @@ _QUEUED_SECONDS = 0.1  # of work at a worker, as far as _MOST_QUEUED tasks are s
 _NAP_SECONDS = 0.02  # in which answers gather: each time that we wake costs a worker its core and what is in its cache
 _AHEAD = 4  # times what workers have: tasks from the oldest without an answer to the newest, which bounds memory
 _PIPE = 1 << 20  # bytes: room for the answers of a nap
+_ROOM = 1 << 15  # bytes of tasks that wait at a worker: half of what the smallest pipe of today's systems holds
+_START_SECONDS = 300.0  # for a process to import what it needs
+_STARTS = 3  # of a worker, where the system ended those before: it does so when memory runs out
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +47,7 @@ class _Item(Generic[Task, Answer]):
     """A task and, once it is there, its answer, alone in a list."""
 
     task: Task
+    packed: bytes  # the task as it is sent
     answer: list[Answer] = field(default_factory=list)
 
 
@@ -56,7 +60,12 @@ class _Worker(Generic[Task, Answer]):
     answers: Connection
     jobs: deque[_Item[Task, Answer]] = field(default_factory=deque)
     started: bool = False
-    since: float = inf  # when it began its first job, by the monotonic clock, seconds
+    since: float = field(default_factory=monotonic)  # it was started, or began its first job, seconds
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes of tasks it has, as far as we know: they may all lie in its pipe still."""
+        return sum(len(job.packed) for job in self.jobs)
 
 
 class Workers(Generic[Task, Answer]):
@@ -75,12 +84,15 @@ class Workers(Generic[Task, Answer]):
         # Taken back from a worker that died before it came to them:
         self._returned: deque[_Item[Task, Answer]] = deque()
         self._pace = inf  # seconds a task, about
+        self._lost_starts = 0
         self._stopped = False
-        self._wake, self._woken = os.pipe()[::-1]  # what ends waiting: a byte that is written, and where it is read
         self._selector = DefaultSelector()
-        self._selector.register(self._woken, EVENT_READ)
+        self._wake: list[int] = []  # what ends waiting: where a byte is written, and where it is read
 
     def __enter__(self) -> Self:
+        read, write = os.pipe()
+        self._wake = [write, read]
+        self._selector.register(read, EVENT_READ)
         return self
 
     def __exit__(
@@ -92,16 +104,15 @@ class Workers(Generic[Task, Answer]):
         """End every worker at once, whatever it is doing."""
         while self._workers:
             self._end(self._workers[-1])
-        if not self._selector.get_map():
-            return
         self._selector.close()
-        os.close(self._wake)
-        os.close(self._woken)
+        while self._wake:
+            os.close(self._wake.pop())
 
     def stop(self) -> None:
         """Let the run that is under way end at once, without the answers that are not there yet; the last one it is."""
         self._stopped = True
-        os.write(self._wake, b"\0")
+        for number in self._wake[:1]:
+            os.write(number, b"\0")
 
     def run(self, tasks: Iterable[Task]) -> Generator[tuple[Task, Answer], None, None]:
         """Yield every task with its answer, in the order of `tasks`.
@@ -139,8 +150,10 @@ class Workers(Generic[Task, Answer]):
                 task = next(tasks, None)
                 if task is None:
                     return
-                jobs.append(item := _Item(task))
-            self._give(item)
+                jobs.append(item := _Item(task, bytes(ForkingPickler.dumps(task))))
+            if not self._give(item):
+                self._returned.appendleft(item)
+                return
 
     def _has_room(self) -> bool:
         return len(self._workers) < self._count or any(len(worker.jobs) < self._depth for worker in self._workers)
@@ -150,32 +163,36 @@ class Workers(Generic[Task, Answer]):
         """How many tasks a worker has at a time. Where they take long, few: the last should not wait at one worker."""
         return max(_QUEUED, min(_MOST_QUEUED, int(_QUEUED_SECONDS / max(self._pace, 1e-6))))
 
-    def _give(self, item: _Item[Task, Answer]) -> None:
-        """Send a job to a worker without one, else to a new one, else to one that has one."""
+    def _give(self, item: _Item[Task, Answer]) -> bool:
+        """Send a job to a worker without one, else to a new one, else to one that has some; return whether it was sent.
+
+        It is not where a pipe may have no room for it: a worker that hangs would let us wait for ever.
+        """
         while True:
             worker = min(self._workers, key=lambda worker: len(worker.jobs), default=None)
             if worker is None or (worker.jobs and len(self._workers) < self._count):
                 worker = self._start()
+            if worker.jobs and worker.waiting + len(item.packed) > _ROOM:
+                return False
             try:
-                worker.tasks.send(item.task)
+                worker.tasks.send_bytes(item.packed)
             except OSError:
                 self._receive(worker)  # it died: first what it said before, then its death
                 continue
             if not worker.jobs and worker.started:
                 worker.since = monotonic()
             worker.jobs.append(item)
-            return
+            return True
 
     def _start(self) -> _Worker[Task, Answer]:
         """Start a process."""
-        prepare_processes()
-        context = get_context(_FORKSERVER)
+        context = prepare_forks(_PRELOAD)
         given, tasks = context.Pipe(duplex=False)
         answers, gives = context.Pipe(duplex=False)
         _widen(gives)
         process = context.Process(target=work, args=(given, gives, self._job), name="image-worker", daemon=True)
         try:
-            with _ignored_by_children():
+            with ignored_by_children():
                 process.start()
                 worker: _Worker[Task, Answer] = _Worker(process, tasks, answers)
                 self._workers.append(worker)
@@ -188,9 +205,7 @@ class Workers(Generic[Task, Answer]):
     def _collect(self, *, block: bool) -> None:
         """Take in what workers have sent, waiting for something to happen if `block`, and end those over their time."""
         busy = self._busy()
-        limit = self._job.timeout_seconds
-        left = min((worker.since for worker in busy), default=inf) + limit - monotonic()
-        patience = None if left == inf else max(0, left)
+        patience = max(0, min((self._patience(worker) for worker in busy), default=0))
         ready = self._selector.select(patience if block else 0)
         if ready and block and len(busy) * _QUEUED < sum(len(worker.jobs) for worker in busy):
             sleep(_NAP_SECONDS)
@@ -201,8 +216,13 @@ class Workers(Generic[Task, Answer]):
                     self._receive(key.data)
             ready = self._selector.select(0)
         for worker in self._busy():
-            if monotonic() - worker.since > limit and not worker.answers.poll():
+            if self._patience(worker) < 0 and not worker.answers.poll():
                 self._bury(worker, timed_out=True)
+
+    def _patience(self, worker: _Worker[Task, Answer]) -> float:
+        """Return for how many seconds more we wait for a message of a worker."""
+        limit = self._job.timeout_seconds if worker.started else max(_START_SECONDS, self._job.timeout_seconds)
+        return worker.since + limit - monotonic()
 
     def _receive(self, worker: _Worker[Task, Answer]) -> None:
         """Take in one message of a worker, or its death."""
@@ -212,11 +232,13 @@ class Workers(Generic[Task, Answer]):
             self._bury(worker)
             return
         now = monotonic()
-        self._pace = self._measure(now - worker.since)
+        if worker.started:
+            self._pace = self._measure(now - worker.since)
         worker.since = now
         match message:
             case Started():
                 worker.started = True
+                self._lost_starts = 0
             case Failure(error=DatasetError() as error):
                 raise error
             case Failure():
@@ -226,7 +248,7 @@ class Workers(Generic[Task, Answer]):
 
     def _measure(self, seconds: float) -> float:
         """Return the pace after a task that took so long, as far as we saw."""
-        return self._pace if seconds == -inf else seconds if self._pace == inf else 0.9 * self._pace + 0.1 * seconds
+        return seconds if self._pace == inf else 0.9 * self._pace + 0.1 * seconds
 
     def _bury(self, worker: _Worker[Task, Answer], *, timed_out: bool = False) -> None:
         """Remove a worker that died or must: its first task has failed, the next is taken back."""
@@ -235,6 +257,13 @@ class Workers(Generic[Task, Answer]):
         code = worker.process.exitcode
         self._end(worker)
         if not worker.started:
+            self._lost_starts += 1
+            self._returned.extend(worker.jobs)
+            if not timed_out and code is not None and code < 0 and self._lost_starts < _STARTS:
+                return
+            if timed_out or (code is not None and code < 0):
+                ended = "did not start" if timed_out else f"{_describe(code)} while it was starting"
+                raise StorageError(f"an image worker {ended}: is there enough memory? Fewer workers need less")
             raise RuntimeError(
                 f"an image worker {_describe(code)} while it was starting; does the program's main module "
                 'have `if __name__ == "__main__":`?'
@@ -264,15 +293,8 @@ class Workers(Generic[Task, Answer]):
 
 
 def prepare_processes() -> None:
-    """Start what workers are forked from, if it is not there yet; returns before it has imported what they need.
-
-    Forking this process would copy locks that its threads hold. A server that does nothing but fork has none, and what
-    it has imported is in memory once for all workers.
-    """
-    context = get_context(_FORKSERVER)
-    context.set_forkserver_preload([_PRELOAD])
-    with _ignored_by_children():
-        forkserver.ensure_running()
+    """Start what workers are forked from, if it is not there yet; returns before it has imported what they need."""
+    prepare_forks(_PRELOAD)
 
 
 def _widen(pipe: Connection) -> None:
@@ -280,17 +302,6 @@ def _widen(pipe: Connection) -> None:
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         with suppress(OSError):
             fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
-
-
-@contextmanager
-def _ignored_by_children() -> Iterator[None]:
-    """Let Ctrl-C pass by the processes that are started in the block: it is their parent's."""
-    resource_tracker.ensure_running()  # starting it would unblock SIGINT
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 class CropWorkers(Workers[CropTask, Crop | Drop]):
@@ -304,4 +315,6 @@ def _describe(code: int | None) -> str:
     """Return how a process ended."""
     if code is None:
         return "closed its pipe"
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was ended by {signal.Signals(-code).name if -code in set(signal.Signals) else f'signal {-code}'}"

@@ -1,6 +1,8 @@
 """The bytes of a file of lines, unpacked where its name says that it is packed. What is in them is lines.py's.
 
-A packed file may be several put together, and one that was cut short is read as far as it goes.
+A packed file may be several put together, and one that was cut short is read as far as it goes. What comes out before a
+check fails may be something else than what went in: who reads it must forget it then. zstd checks only where the file
+was written with checksums, as the program of that name does.
 """
 
 import zlib
@@ -21,13 +23,13 @@ class CutShortError(Exception):
 
 
 class PackedDamageError(Exception):
-    """A packed file holds something else than its name says, or is damaged."""
+    """A packed file holds something else than its name says, or is damaged; so may be all that came out of it."""
 
 
 def read_bytes(path: Path) -> Iterator[bytes]:
     """Yield what is in a file, some megabytes at most at a time.
 
-    Raises OSError, and CutShortError or PackedDamageError after what could be unpacked.
+    Raises OSError, CutShortError after what could be unpacked, and PackedDamageError, when that is not to be trusted.
     """
     match path.suffix.lower():
         case ".gz":

@@ -46,16 +46,20 @@ class Batch:
 
 
 def make_batch(rows: Sequence[Row], lines: npt.NDArray[np.int64], fields: Fields) -> Batch:
-    """Return rows as a batch."""
+    """Return rows as a batch; nothing is counted."""
     ids, *columns = zip(*rows, strict=True) if rows else ((), *(() for _ in fields.names))
     texts = {name: pa.array(column, TEXT) for name, column in zip(fields.names, columns, strict=True)}
     return Batch(ids=np.array(ids, np.int64), lines=lines, texts=texts)
 
 
 def note_large_ids(batch: Batch, faults: Faults) -> None:
-    """Count the ids that some readers have no room for."""
+    """Count the ids that some readers have no room for, in a batch of which nothing else is counted."""
     for place in np.flatnonzero(batch.ids > _LARGEST_COMMON_ID):
-        faults.add(RowFault.LARGE_ID, int(batch.lines[place]), str(batch.ids[place]))
+        _note_large_id(int(batch.ids[place]), int(batch.lines[place]), faults)
+
+
+def _note_large_id(number: int, line: int, faults: Faults) -> None:
+    faults.add(RowFault.LARGE_ID, line, str(number))
 
 
 def judge_row(values: Mapping[str, Any], line: int, fields: Fields, faults: Faults) -> Row | None:
@@ -103,7 +107,15 @@ def describe(value: Any) -> str:
             return f"of type {value}"
 
 
-def take_rows(rows: Iterable[Row | None], lines: Iterable[int], fields: Fields) -> Batch:
-    """Return the batch of the rows that are none of them None, with their lines."""
-    kept = [(row, line) for row, line in zip(rows, lines, strict=True) if row is not None]
+def take_rows(rows: Iterable[Row | None], lines: Iterable[int], fields: Fields, faults: Faults) -> Batch:
+    """Return the batch of the rows that are not None, with their lines, and count large ids.
+
+    `rows` may count faults of each row when it is asked for it: the list of faults is by line then.
+    """
+    kept = []
+    for row, line in zip(rows, lines, strict=True):
+        if row is not None:
+            kept.append((row, line))
+            if row[0] > _LARGEST_COMMON_ID:
+                _note_large_id(row[0], line, faults)
     return make_batch([row for row, _ in kept], np.array([line for _, line in kept], np.int64), fields)

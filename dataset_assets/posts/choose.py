@@ -4,11 +4,10 @@ Of several records of one id the last one counts. What a record has is parse.py'
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +18,13 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError, SettingsError
 from dataset_assets.freshness import Stage, fingerprint, judge_inputs
 from dataset_assets.posts.batch import TEXT
-from dataset_assets.posts.faults import LISTED, Faults, RowFault, read_list
+from dataset_assets.posts.faults import LISTED, Faults, RowFault
 from dataset_assets.posts.form import (
     COMPRESSION,
     caption_schema,
     digest_rows,
     kept_texts,
+    kind_columns,
     new_digest,
     status_column,
     text_column,
@@ -45,7 +45,7 @@ class Chosen:
     """What was chosen for the ids of some tars."""
 
     table: pa.Table  # caption_schema
-    tars: dict[str, str]  # number → digest of what goes into the tars of this number
+    tars: dict[str, dict[str, str]]  # kind of texts → number → digest of what goes into the tar of this number
     by_source: Counter[str]
     repeated: list[tuple[str, int, int]]  # file, line and id of each record that a later one stands for
 
@@ -75,11 +75,6 @@ def choose_captions(dataset: Dataset, key: str, *, force: bool = False, progress
     return work.finish(output=piece.output, report=report)
 
 
-def list_repeated(dataset: Dataset, key: str) -> Iterator[dict[str, Any]]:
-    """Yield the records of a range that a later one of the same id stands for, as `index.list_faults` does."""
-    yield from read_list(dataset.layout.record_captions(key).with_suffix(LISTED))
-
-
 def _find_settings(dataset: Dataset, key: str) -> RecordSettings:
     settings = dataset.settings.records
     if settings is None or key not in settings.ranges:
@@ -91,7 +86,7 @@ def _make(work: Work, settings: RecordSettings, made_from: str, progress: Progre
     """Write the captions of a range, and the list of its repeated ids."""
     dataset, path = work.dataset, work.dataset.layout.record_captions(work.partition)
     work.replace()
-    tars: dict[str, str] = {}
+    tars: dict[str, dict[str, str]] = {kind: {} for kind in kind_columns(settings)}
     sources: Counter[str] = Counter()
     records = 0
     progress.start(Stage.RECORD_CAPTIONS, None, "captions")
@@ -106,7 +101,8 @@ def _make(work: Work, settings: RecordSettings, made_from: str, progress: Progre
                 writer.write_table(chosen.table.slice(start, stop - start), row_group_size=stop - start)
             for name, line, number in chosen.repeated:
                 faults.add(RowFault.REPEATED_ID, line, str(number), name=name)
-            tars |= chosen.tars
+            for kind, digests in chosen.tars.items():
+                tars[kind] |= digests
             sources += chosen.by_source
             records += len(chosen.table)
             progress.advance(len(chosen.table))
@@ -162,7 +158,7 @@ def _choose(dataset: Dataset, settings: RecordSettings, files: Sequence[ParsedFi
     table = pa.Table.from_arrays(columns, schema=caption_schema(settings)).combine_chunks()
     return Chosen(
         table=table,
-        tars=_digest_tars(table),
+        tars=_digest_tars(table, kind_columns(settings)),
         by_source=_count_sources(selected, status, selectors),
         repeated=[(files[origins[row]].name, int(lines[row]), int(ids[row])) for row in lost],
     )
@@ -202,15 +198,16 @@ def _cut_tars(table: pa.Table) -> Iterator[tuple[int, int]]:
     yield from pairwise(edges)
 
 
-def _digest_tars(table: pa.Table) -> dict[str, str]:
-    """Return the digest of the ids, captions and texts of each tar, by its number; JSON's keys are text."""
-    names = ["id", "caption", *(name for name in table.column_names if name.startswith(text_column("")))]
-    columns = [table[name].chunk(0) for name in names]
-    tars, digests = table["tar"].to_numpy(), {}
-    for start, stop in _cut_tars(table):
-        digest = new_digest()
-        digest_rows(columns, start, stop, digest)
-        digests[str(tars[start])] = digest.hexdigest()
+def _digest_tars(table: pa.Table, kinds: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return, by kind, the digest of the ids and texts of each tar by its number; JSON's keys are text."""
+    tars = table["tar"].to_numpy()
+    digests: dict[str, dict[str, str]] = {kind: {} for kind in kinds}
+    for kind, name in kinds.items():
+        columns = [table["id"].chunk(0), table[name].chunk(0)]
+        for start, stop in _cut_tars(table):
+            digest = new_digest()
+            digest_rows(columns, start, stop, digest)
+            digests[kind][str(tars[start])] = digest.hexdigest()
     return digests
 
 

@@ -31,7 +31,7 @@ class RowFault(StrEnum):
     ID_OUT_OF_RANGE = "id_out_of_range"  # negative, or more than 63 bits
     BLANK_LINE = "blank_line"
     LINE_TOO_LONG = "line_too_long"
-    DAMAGED_ROWS = "damaged_rows"  # of a Parquet file, listed once for all that cannot be read together
+    DAMAGED_ROWS = "damaged_rows"  # of a Parquet file those that cannot be read, of a damaged archive all; listed once
     REPEATED_ID = "repeated_id"  # a later row has the same id, and stands for both
     LARGE_ID = "large_id"  # more than 31 bits, which some readers of ids have no room for
     NOT_TEXT = "not_text"  # a field that is a number, a list or an object: as if it were absent
@@ -39,7 +39,7 @@ class RowFault(StrEnum):
     BOM = "bom"
     CRLF = "crlf"  # listed once a file
     ARCHIVE_CUT_SHORT = "archive_cut_short"  # what comes before the cut is read
-    ARCHIVE_DAMAGED = "archive_damaged"  # what comes before the damage is read
+    ARCHIVE_DAMAGED = "archive_damaged"  # a check fails: nothing in it is trusted
     UNREADABLE_FILE = "unreadable_file"
 
     @property

@@ -11,6 +11,7 @@ import pyarrow as pa
 from dataset_assets.posts.batch import TEXT
 from dataset_assets.settings import RecordSettings
 
+CAPTIONS = "captions"  # the kind of the tars of chosen captions; the others are called as their variant
 COMPRESSION = "zstd"  # its level 1 is pyarrow's default; none is 2.5 µs of CPU a record less, and twice the disk
 TAGS = "tags"  # the variant whose texts are kept beside the captions in any case: trainer metadata falls back to it
 _CELLS = 100  # parts that the tars of a parsed file are cut into at most
@@ -55,6 +56,11 @@ def kept_texts(settings: RecordSettings) -> tuple[str, ...]:
     """Return the variants whose texts lie beside the captions, chosen or not."""
     there = {variant.name for variant in settings.variants}
     return tuple(dict.fromkeys([*settings.text_tars, *({TAGS} & there)]))
+
+
+def kind_columns(settings: RecordSettings) -> dict[str, str]:
+    """Return the kinds of texts that are chosen, and the column of each in a range's captions."""
+    return {CAPTIONS: "caption"} | {name: text_column(name) for name in kept_texts(settings)}
 
 
 def cell_width(modulus: int) -> int:

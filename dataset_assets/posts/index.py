@@ -11,6 +11,7 @@ from dataset_assets.catalog.state import Piece, drop_piece, drop_state, load_pie
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import IncompleteError
 from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings
+from dataset_assets.posts.empty import refuse_empty
 from dataset_assets.posts.faults import LISTED, RowFault, read_list
 from dataset_assets.posts.files import RecordFile, list_files
 from dataset_assets.posts.form import new_digest
@@ -24,13 +25,17 @@ _WORTH_PROCESSES = 16 << 20  # bytes of files: reading them takes as long as sta
 
 
 @holding_lock()
-def index_records(dataset: Dataset, *, force: bool = False, progress: Progress | None = None) -> Outcome:
+def index_records(
+    dataset: Dataset, *, force: bool = False, allow_empty: bool = False, progress: Progress | None = None
+) -> Outcome:
     """Return what became of the files of records, after reading those that are not read yet as they are now.
 
-    Raises SourceError when a path of the settings matches no file, and when a file took its process with it.
+    Raises SourceError when a path of the settings matches no file, when a file took its process with it, and unless
+    `allow_empty` when there is no record although there were some, or rows without one: what was made of the records
+    that there were stays as it is then.
     """
     files = list_files(dataset.settings)
-    _void_if_changed(dataset, files)
+    before = _void_if_changed(dataset, files)
     work = begin(dataset, Stage.CAPTION_RECORDS, force=force)
     if isinstance(work, Outcome):
         return work
@@ -42,6 +47,9 @@ def index_records(dataset: Dataset, *, force: bool = False, progress: Progress |
         progress.advance(parsed.rows)
         progress.note(f"{done:,} of {len(tasks):,} files")
     progress.finish()
+    if not allow_empty:
+        pieces = {piece.number: piece for piece in work.pieces}
+        refuse_empty(dataset.layout.root, [pieces[file.number] for file in files], before)
     return _finish(work, files)
 
 
@@ -59,8 +67,7 @@ def find_changes(dataset: Dataset) -> str:
 def list_faults(dataset: Dataset) -> Iterator[dict[str, Any]]:
     """Yield what is wrong with the rows that were read: file, line, fault and detail, file by file.
 
-    Rows that a later one of the same id stands for are not among them: `choose.list_repeated` has these.
-    Raises StorageError.
+    Then come, range by range, those that a later one of the same id stands for. Raises StorageError.
     """
     with dataset.catalog.reading() as connection:
         pieces = {piece.number: piece for piece in load_pieces(connection, Stage.CAPTION_RECORDS, "")}
@@ -68,18 +75,24 @@ def list_faults(dataset: Dataset) -> Iterator[dict[str, Any]]:
     for number in state.report["order"] if state else ():
         if number in pieces:
             yield from read_list((dataset.layout.root / pieces[number].path).with_suffix(LISTED))
+    for key in dataset.settings.records.ranges if dataset.settings.records else ():
+        yield from read_list(dataset.layout.record_captions(key).with_suffix(LISTED))
 
 
 def _digest_listing(files: Sequence[RecordFile]) -> str:
     return fingerprint([[file.name, file.size, file.mtime_ns] for file in files])
 
 
-def _void_if_changed(dataset: Dataset, files: Sequence[RecordFile]) -> None:
-    """Say that the stage is to be made again where the files are others than those it was made of."""
+def _void_if_changed(dataset: Dataset, files: Sequence[RecordFile]) -> int | None:
+    """Say that the stage is to be made again where the files are others than those it was made of.
+
+    Returns how many records there were, None where they were never read.
+    """
     with dataset.catalog.writing() as connection:
         before = load_states(connection, [""]).get((Stage.CAPTION_RECORDS, ""))
         if before and before.report["listing"] != _digest_listing(files):
             void_state(connection, Stage.CAPTION_RECORDS)
+    return before.report["records"] if before else None
 
 
 def _list_tasks(work: Work, files: Sequence[RecordFile]) -> list[ParseTask]:

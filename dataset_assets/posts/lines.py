@@ -14,8 +14,18 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from dataset_assets.posts.archives import CutShortError, PackedDamageError, read_bytes
-from dataset_assets.posts.batch import LARGEST_ID, Batch, Fields, Row, describe, judge_row, make_batch, take_rows
+from dataset_assets.posts.archives import CutShortError, read_bytes
+from dataset_assets.posts.batch import (
+    LARGEST_ID,
+    Batch,
+    Fields,
+    Row,
+    describe,
+    judge_row,
+    make_batch,
+    note_large_ids,
+    take_rows,
+)
 from dataset_assets.posts.faults import Faults, RowFault
 
 LONGEST_LINE = 64 << 20  # bytes
@@ -34,7 +44,11 @@ class LineReader:
         self._crlf: tuple[int, int] | None = None  # the first such line, and how many there are
 
     def read(self, path: Path) -> Iterator[Batch]:
-        """Yield the rows of a file, some at a time. Raises OSError; whatever else is wrong is counted."""
+        """Yield the rows of a file, some at a time; of an archive that was cut short those before the cut.
+
+        Raises OSError, and PackedDamageError where an archive fails its check, anywhere in it: no row that it had is
+        to be trusted then, and `rows` says how many whole ones there were. Whatever else is wrong is counted.
+        """
         for block in cut_blocks(self._read_bytes(path)):
             if block is None:
                 self.rows += 1
@@ -46,16 +60,14 @@ class LineReader:
             self._faults.add(RowFault.CRLF, line, f"{count:,} lines end in \\r\\n, of which this is the first")
 
     def _read_bytes(self, path: Path) -> Iterator[bytes]:
-        """Yield the bytes of a file; say where an archive goes no further."""
-        said: tuple[RowFault, str] | None = None
+        """Yield the bytes of a file; say where an archive is cut off."""
+        said = ""
         try:
             yield from read_bytes(path)
         except CutShortError as error:
-            said = RowFault.ARCHIVE_CUT_SHORT, str(error)
-        except PackedDamageError as error:
-            said = RowFault.ARCHIVE_DAMAGED, str(error)
+            said = str(error)
         if said:
-            self._faults.add(said[0], self.rows + 1, said[1])
+            self._faults.add(RowFault.ARCHIVE_CUT_SHORT, self.rows + 1, said)
 
     def _read_block(self, block: bytes) -> Batch:
         lines = block.split(b"\n")
@@ -72,9 +84,11 @@ class LineReader:
             except _REFUSED:
                 pass
             else:
-                return make_batch(rows, np.arange(first, first + len(lines)), self._fields)
+                batch = make_batch(rows, np.arange(first, first + len(lines)), self._fields)
+                note_large_ids(batch, self._faults)
+                return batch
         numbers = range(first, first + len(lines))
-        return take_rows(map(self._judge, lines, numbers), numbers, self._fields)
+        return take_rows(map(self._judge, lines, numbers), numbers, self._fields, self._faults)
 
     def _judge(self, line: bytes, number: int) -> Row | None:
         """Return the row of one line, None where it has none; count what is wrong with it."""

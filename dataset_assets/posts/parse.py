@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_assets.posts.batch import Batch, Fields, note_large_ids
+from dataset_assets.posts.archives import PackedDamageError
+from dataset_assets.posts.batch import Batch, Fields
 from dataset_assets.posts.faults import Faults, RowFault
 from dataset_assets.posts.form import (
     COMPRESSION,
@@ -123,17 +124,21 @@ class _Writer:
 def parse_file(task: ParseTask) -> Parsed:
     """Read a file and write what is in it; a file that cannot be read has no records and says why.
 
-    Raises StorageError when the results cannot be written.
+    Nor has an archive that is damaged: any of its rows may be another one than was written. Its rows, as far as they
+    could be counted, are dropped. Raises StorageError when the results cannot be written.
     """
     fields = Fields.of(task.settings)
-    with Faults(task.name, task.faults) as faults, _writing(task) as table:
-        kind = TableReader if task.path.suffix.lower() == ".parquet" else LineReader
-        reader, writer = kind(fields, faults), _Writer(task.settings, table)
-        failures: list[OSError] = []
-        for batch in _read(reader, task.path, faults, failures):
-            note_large_ids(batch, faults)
-            writer.add(batch)
-        writer.flush()
+    faults = Faults(task.name, task.faults)
+    reader = (TableReader if task.path.suffix.lower() == ".parquet" else LineReader)(fields, faults)
+    failures: list[OSError] = []
+    try:
+        with faults, _writing(task) as table:
+            writer = _Writer(task.settings, table)
+            for batch in _read(reader, task.path, faults, failures):
+                writer.add(batch)
+            writer.flush()
+    except PackedDamageError as error:
+        return _drop_all(task, reader.rows, str(error))
     return Parsed(
         rows=reader.rows,
         records=writer.records,
@@ -142,6 +147,15 @@ def parse_file(task: ParseTask) -> Parsed:
         groups=tuple(writer.groups),
         retry=bool(failures) or _has_changed(task),
     )
+
+
+def _drop_all(task: ParseTask, rows: int, said: str) -> Parsed:
+    """Write that a damaged archive has no records, in place of what was read of it before that was known."""
+    with Faults(task.name, task.faults) as faults, _writing(task):
+        if rows:
+            faults.add(RowFault.DAMAGED_ROWS, 1, f"{rows:,} rows are of a damaged archive", count=rows)
+        faults.add(RowFault.ARCHIVE_DAMAGED, rows + 1, said)
+    return Parsed(rows=rows, records=0, faults=dict(faults.counts), ranges={}, groups=(), retry=_has_changed(task))
 
 
 def _writing(task: ParseTask) -> AbstractContextManager[pq.ParquetWriter]:

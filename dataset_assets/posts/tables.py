@@ -1,9 +1,10 @@
 """Parquet → batches of rows. A row's line is its number in the file, from 1.
 
-A column that a file lacks is absent in all its rows. Texts stay Arrow's as long as nothing is wrong with them.
+A column that a file lacks is absent in all its rows. Texts stay Arrow's as long as nothing is wrong with them. Whole
+numbers that are floats are ids here: pandas makes these of a column of integers in which one is null.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataset_assets.posts.batch import TEXT, Batch, Fields, Row, judge_row, take_rows
+from dataset_assets.posts.batch import LARGEST_ID, TEXT, Batch, Fields, Row, judge_row, note_large_ids, take_rows
 from dataset_assets.posts.faults import Faults, RowFault
 
 _BATCH = 8 << 20  # bytes, about, of rows that are Arrow's at a time
 _MOST_ROWS = 10_000
+_EXACT = {16: 2**11, 32: 2**24, 64: 2**53}  # by bits of a float: a larger one may be another id than the one meant
 _BUFFER = 1 << 20  # bytes of a column that are read at a time
 
 
@@ -63,14 +65,18 @@ class TableReader:
         texts = {name: _read_texts(columns.get(name), len(batch)) for name in self._fields.names}
         if ids is not None and _are_ids(ids) and all(text is not None for text in texts.values()):
             lines = np.arange(first, first + len(batch))
-            return Batch(ids=ids.cast(pa.int64()).to_numpy(), lines=lines, texts=texts)
+            read = Batch(ids=ids.cast(pa.int64()).to_numpy(), lines=lines, texts=texts)
+            note_large_ids(read, self._faults)
+            return read
         listed = {name: _list_values(column) for name, column in columns.items()}
+        if ids is not None and pa.types.is_floating(ids.type):
+            listed[self._fields.id] = _find_whole(listed[self._fields.id], _EXACT[ids.type.bit_width])
         numbers = range(first, first + len(batch))
         rows = (
             self._judge({name: values[place] for name, values in listed.items()}, number)
             for place, number in enumerate(numbers)
         )
-        return take_rows(rows, numbers, self._fields)
+        return take_rows(rows, numbers, self._fields, self._faults)
 
     def _judge(self, values: Mapping[str, Any], number: int) -> Row | None:
         """Return one row, None where it has no usable id or a text that is none; count what is wrong with it."""
@@ -86,7 +92,12 @@ def _are_ids(column: pa.Array) -> bool:
     if not pa.types.is_integer(column.type) or column.null_count:
         return False
     least, most = pc.min_max(column).as_py().values()
-    return least is None or (least >= 0 and most <= np.iinfo(np.int64).max)
+    return least is None or (least >= 0 and most <= LARGEST_ID)
+
+
+def _find_whole(values: Sequence[float | None], largest: int) -> list[float | None]:
+    """Return floats with the whole ones among them, up to the largest that is exact, as integers."""
+    return [int(one) if one is not None and one.is_integer() and abs(one) <= largest else one for one in values]
 
 
 def _read_texts(column: pa.Array | None, rows: int) -> pa.Array | None:

@@ -3,22 +3,20 @@
 A file that takes its process with it costs itself and no other. Every process ends with the one that started it.
 """
 
-import signal
-import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 import pyarrow as pa
 
 from dataset_assets.errors import DatasetError, SourceError
-from dataset_assets.images.worker import Failure, Started, end_with_parent
+from dataset_assets.images.worker import Failure, Started
 from dataset_assets.posts.parse import Parsed, ParseTask, parse_file
+from dataset_assets.processes import end_with_parent, ignored_by_children, refuse_pandas
 
 
 @dataclass(slots=True, eq=False)
@@ -82,12 +80,10 @@ def _start() -> _Worker:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs,), name="record-worker", daemon=True)
-    resource_tracker.ensure_running()  # starting it unblocks SIGINT
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the child inherits it
     try:
-        process.start()
+        with ignored_by_children():
+            process.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()  # so that the child's end is the only one, and closes when it dies
     return _Worker(process, ours)
 
@@ -125,19 +121,10 @@ def _receive(worker: _Worker) -> tuple[ParseTask, Parsed | None]:
     return task, message
 
 
-class _NoPandas(MetaPathFinder):
-    """Says that pandas is not there: pyarrow takes a third of a second to ask it whether what it is given is its."""
-
-    def find_spec(self, name: str, *_: object) -> None:
-        """Refuse pandas, and leave every other module to who can find it."""
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
-
-
 def work(connection: Connection) -> None:
     """Live as a worker process: read files until the parent kills it or sends None."""
     end_with_parent()
-    sys.meta_path.insert(0, _NoPandas())
+    refuse_pandas()
     pa.set_cpu_count(1)
     pa.set_memory_pool(pa.system_memory_pool())  # a tenth less CPU than pyarrow's own
     connection.send(Started())

@@ -131,7 +131,7 @@ class Manifest(_Entry):
     too_small_policy: Literal["drop", "next_bucket"]
     export_settings: ExportSettings
     proto_buckets_1024: tuple[Proto, ...]  # those in use, by width, then height
-    caption_sources: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)$")], SourceEntry]  # by caption_source_id
+    caption_sources: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,17})$")], SourceEntry]  # by caption_source_id
     buckets: dict[str, BucketEntry]  # in string order of the ids
     summary: dict[str, Count]
     # What lies beside the tars, README.md apart, in the string order of the paths; absent where there is nothing.

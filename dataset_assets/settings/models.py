@@ -152,13 +152,18 @@ class Settings(Model):
     @model_validator(mode="before")
     @classmethod
     def _records_need_no_images(cls, said: Any) -> Any:
-        return {"sources": (), **said} if isinstance(said, dict) and "records" in said else said
+        return {"sources": (), **said} if isinstance(said, dict) and ("records" in said or _names_ids(said)) else said
 
     @model_validator(mode="after")
     def _something_is_there(self) -> Self:
-        if not self.sources and self.records is None:
-            raise ValueError("sources: [] given; allowed: at least one table, or [records]")
-        return self
+        if self.sources or self.records or (self.trainer and self.trainer.ids):
+            return self
+        if self.trainer:
+            raise ValueError(
+                'trainer.ids: "" given without [[sources]] and [records], there is nothing to make metadata of; '
+                "allowed: a file"
+            )
+        raise ValueError("sources: [] given; allowed: at least one table, or [records]")
 
     @model_validator(mode="after")
     def _sources_differ(self) -> Self:
@@ -180,6 +185,12 @@ class Settings(Model):
     def resolve(self, path: str) -> Path:
         """Return `path` from the file as an absolute path."""
         return (self.folder / Path(path).expanduser()).absolute()
+
+
+def _names_ids(said: dict[str, Any]) -> bool:
+    """Return whether trainer metadata is made of a list of ids: it needs no images then."""
+    trainer = said.get("trainer")
+    return bool(isinstance(trainer, dict) and trainer.get("ids"))
 
 
 def count_cores() -> int:

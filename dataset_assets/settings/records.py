@@ -9,7 +9,8 @@ from dataset_assets.settings.base import Model, VariantName, show
 from dataset_assets.settings.sources import FilePath, SourcePath
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
-_CAPTIONS = "captions"  # the folder of the tars of chosen captions
+# What reports call ids by that have no variant of theirs, and what tars of chosen captions are called.
+_TAKEN = frozenset(("caption", "captions", "empty", "none"))
 _PARTS = frozenset((".", ".."))
 
 FieldName = Annotated[str, Field(min_length=1)]
@@ -19,6 +20,14 @@ def _prefix(text: str) -> str:
     if text and (not _PREFIX.fullmatch(text) or _PARTS.intersection(text.split("/"))):
         raise ValueError('"", or a folder such as "e621": letters, digits and _ . - / inside')
     return text
+
+
+def _own_name(name: str) -> str:
+    if name in _TAKEN:
+        raise ValueError(
+            f"others than {', '.join(sorted(_TAKEN))}, which reports and tars have a meaning of their own for"
+        )
+    return name
 
 
 class ConditionSettings(Model):
@@ -31,7 +40,7 @@ class ConditionSettings(Model):
 class RecordVariantSettings(Model):
     """A caption that is made of some fields of a record."""
 
-    name: VariantName
+    name: Annotated[VariantName, AfterValidator(_own_name)]
     join: Annotated[tuple[FieldName, ...], Field(min_length=1)]  # those that are not empty, joined by one space
     when: ConditionSettings | None = None  # None: always
 
@@ -66,10 +75,6 @@ class RecordSettings(Model):
             given = getattr(self, key)
             if len(set(given)) != len(given) or not set(given) <= set(names):
                 raise ValueError(f"{key}: {show(given)} given; allowed: each once of {', '.join(names)}")
-        if _CAPTIONS in self.text_tars:
-            raise ValueError(
-                f"text_tars: {show(self.text_tars)} given; allowed: others than {_CAPTIONS}, whose tars are there"
-            )
         if 10**self.padding < self.modulus:
             raise ValueError(
                 f"padding: {self.padding} given; allowed: as many digits as {self.modulus - 1} has, or more"

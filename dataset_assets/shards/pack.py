@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from dataset_assets.errors import DamagedError, DropReason
 from dataset_assets.shards.index import SAMPLE_SCHEMA, Row
@@ -61,7 +62,9 @@ def admit(crops: Iterable[pa.Table], chosen: pa.Table, shard: Shard, tally: Tall
     """
     slots = chosen["slot"].to_numpy()
     for group in crops:
-        captions = chosen.take(pa.array(np.searchsorted(slots, group["slot"].to_numpy())))
+        captions = chosen.take(pa.array(_find_rows(slots, group["slot"].to_numpy(), shard)))
+        if group["reason"].null_count or captions["drop"].null_count:
+            raise DamagedError(f"{shard.path}: of some samples it is not said whether they belong into it")
         reasons = _give_reasons(group["reason"], captions, shard)
         kept = pc.equal(reasons, "")
         counts = pc.value_counts(reasons.filter(pc.invert(kept))).to_pylist()
@@ -76,6 +79,14 @@ def admit(crops: Iterable[pa.Table], chosen: pa.Table, shard: Shard, tally: Tall
         if len(samples):
             _count(samples, tally)
             yield samples
+
+
+def _find_rows(slots: NDArray[np.int64], wanted: NDArray[np.int64], shard: Shard) -> NDArray[np.int64]:
+    """Return where each wanted slot stands among `slots`. Raises DamagedError where one does not."""
+    places = np.minimum(np.searchsorted(slots, wanted), max(len(slots) - 1, 0))
+    if len(wanted) and not (len(slots) and np.array_equal(slots[places], wanted)):
+        raise DamagedError(f"{shard.path}: the crops and the selection are not of the same samples")
+    return places
 
 
 def _give_reasons(reasons: pa.ChunkedArray, captions: pa.Table, shard: Shard) -> pa.ChunkedArray:

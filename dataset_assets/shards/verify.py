@@ -7,18 +7,17 @@ tables beside the tars must say in release/samples.py and release/webshart.py.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from hashlib import file_digest
 from itertools import accumulate, chain
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from dataset_assets.errors import StorageError
-from dataset_assets.images.worker import end_with_parent
+from dataset_assets.processes import end_with_parent, prepare_forks
 from dataset_assets.progress import Progress
 from dataset_assets.release.check import check_manifest, manifest_buckets
 from dataset_assets.release.manifest import FileEntry, Manifest, ShardEntry, load_manifest
@@ -174,30 +173,34 @@ def verify_shards(
     progress.start("verify", len(present), "shards")
     with ExitStack() as stack:
         if workers > 1:
-            pool = _make_pool(workers, sum(entry.bytes for _, entry, *_ in present))
+            pool = _make_pool(workers, sum(entry.bytes for _, entry, *_ in present), decoding=pixels)
             stack.callback(pool.shutdown, cancel_futures=True)  # also when it is interrupted
             results = pool.map(work, stretches)
         else:
             results = map(work, stretches)
-        for report in chain.from_iterable(results):
-            reports.append(report)
-            progress.advance(1)
+        try:
+            for report in chain.from_iterable(results):
+                reports.append(report)
+                progress.advance(1)
+        except BrokenExecutor as error:
+            raise StorageError(
+                "a process that reads tars was ended: for want of memory perhaps, or by a JPEG that crashes the decoder"
+            ) from error
     progress.finish()
     return reports
 
 
-def _make_pool(workers: int, size: int) -> Executor:
+def _make_pool(workers: int, size: int, *, decoding: bool) -> Executor:
     """Return a pool to read `size` bytes of tars with: threads, or processes where there is enough for them to do.
 
-    Reading, hashing and decoding let other threads run; a process takes as long to start as a gigabyte to hash.
+    Reading and hashing let other threads run; a process takes as long to start as a gigabyte to hash. Where all is
+    decoded there are processes in any case: what a decoder does not survive must not end this one.
     """
-    processes = min(workers, size // _WORTH_A_PROCESS)
+    processes = workers if decoding else min(workers, size // _WORTH_A_PROCESS)
     threads = min(workers, _MOST_THREADS)
     if processes < threads:
         return ThreadPoolExecutor(threads)
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent)  # also when it is killed
+    return ProcessPoolExecutor(processes, mp_context=prepare_forks(__name__), initializer=end_with_parent)
 
 
 def _verify_stretch(tasks: Sequence[Task], *, pixels: bool) -> list[ShardReport]:
@@ -220,7 +223,8 @@ def verify_shard(
     What the sieve does not clear is read again, to say what is wrong or that nothing is. With `pixels` every JPEG is
     decoded. `rows` reads `tables.samples`, and is the same for tars that follow each other.
     """
-    report = None if pixels else sift_shard(path, entry, promise, tables, rows or Rows())
+    with nullcontext(rows) if rows else Rows() as table:
+        report = None if pixels else sift_shard(path, entry, promise, tables, table)
     return report or examine_shard(path, entry, promise, tables, pixels=pixels)
 
 

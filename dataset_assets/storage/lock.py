@@ -8,7 +8,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from math import inf
 from pathlib import Path
 from typing import IO
@@ -89,14 +89,17 @@ def _wait(file: IO[str], mode: int, seconds: float) -> bool:
         if time.monotonic() >= end:
             return False
         time.sleep(_POLL_SECONDS)
-    process = str(os.getpid())
-    file.seek(0)
-    if len(file.read()) > len(process):  # else not: what is cut off and written again is brought to the disk at once
-        file.truncate(0)
-    file.seek(0)
-    file.write(process)
-    file.flush()
+    with suppress(OSError):  # on a full disk: it only tells others who has it
+        _sign(file)
     return True
+
+
+def _sign(file: IO[str]) -> None:
+    """Write into a file whose lock it is."""
+    number, process = file.fileno(), str(os.getpid()).encode()
+    if os.fstat(number).st_size > len(process):  # else not: what is cut off is brought to the disk at once
+        os.ftruncate(number, 0)
+    os.pwrite(number, process, 0)
 
 
 def _try(file: IO[str], mode: int) -> bool:

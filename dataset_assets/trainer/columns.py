@@ -3,40 +3,67 @@
 What the values are good for is rows.py's to say.
 """
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from dataset_assets.errors import SourceError
+from dataset_assets.posts.form import TAGS, text_column
+from dataset_assets.posts.texts import TextStatus
 from dataset_assets.storage.parquet import open_table
+from dataset_assets.trainer.keys import LARGEST_ID, judge_id
 from dataset_assets.trainer.rows import (
     LARGEST_SIDE,
     SIZE_FIELDS,
     Input,
     Lack,
+    decode,
     judge_size,
     make_text_columns,
-    parse_key,
+    mend_text,
     size_columns,
 )
+from dataset_assets.trainer.spill import Ids
 
 _KEYS = ("id", "key")
 _SIDES = ("width", "height")
-_OWN_TAGS = "text_tags"
-_PARTIAL = 2  # the status of a text of which some fields were there
+_OWN_TAGS = text_column(TAGS)
 _BATCH = 1 << 25  # bytes in memory at a time, about
 
 
-def list_groups(path: Path) -> list[int]:
+@contextmanager
+def _opening(source: Input) -> Iterator[pq.ParquetFile]:
+    """Yield a Parquet file. Raises DamagedError where one of ours is damaged, SourceError where another cannot be read.
+
+    What is wrong while the block reads it is said in the same way.
+    """
+    if source.own:
+        with open_table(source.path) as file:
+            yield file
+        return
+    try:
+        with pq.ParquetFile(source.place, page_checksum_verification=True) as file:
+            yield file
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last: of the columns' names
+        if isinstance(error, OSError) and error.errno:
+            raise SourceError(f"cannot read {source.path}: {os.strerror(error.errno)}") from error
+        raise SourceError(f"{source.path} cannot be read as Parquet: {' '.join(str(error).split())}") from error
+
+
+def list_groups(source: Input) -> list[int]:
     """Return how many bytes each row group of a file has in memory, about.
 
-    Raises SourceError where it is no Parquet file with an id or key.
+    Raises SourceError where it is no Parquet file with an id or key, and DamagedError where it is ours and damaged.
     """
-    with open_table(path) as file:
+    path = source.path
+    with _opening(source) as file:
         if not set(_KEYS) & set(file.schema_arrow.names):
             raise SourceError(f"{path} has no column {' or '.join(_KEYS)}: {', '.join(file.schema_arrow.names)} given")
         return [file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)]
@@ -44,14 +71,16 @@ def list_groups(path: Path) -> list[int]:
 
 def read_columns(source: Input, groups: Sequence[int]) -> Iterator[tuple[pa.Table, list[dict[str, Any]]]]:
     """Yield what some row groups say, in parts: the table that make_columns makes, and the faults."""
-    with open_table(source.path) as file:
+    with _opening(source) as file:
         wanted = [name for name in _list_columns(source) if name in file.schema_arrow.names]
         rows = sum(file.metadata.row_group(group).num_rows for group in groups)
         size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
         batch_rows = max(_BATCH * max(rows, 1) // max(size, 1), 1)
         row = sum(file.metadata.row_group(group).num_rows for group in range(groups[0]))
         for batch in file.iter_batches(batch_rows, row_groups=list(groups), columns=wanted):
-            yield _read_batch(pa.Table.from_batches([batch]), source, row)
+            names = batch.schema.names
+            firsts = [names.index(name) for name in dict.fromkeys(names)]  # two may have the same name
+            yield _read_batch(pa.Table.from_batches([batch.select(firsts)]), source, row)
             row += len(batch)
 
 
@@ -67,16 +96,21 @@ def _list_columns(source: Input) -> list[str]:
 
 
 def _read_batch(table: pa.Table, source: Input, row: int) -> tuple[pa.Table, list[dict[str, Any]]]:
-    ids, known = _read_ids(table)
-    faults = [{"fault": "no_id", "row": row + int(index)} for index in np.flatnonzero(~known)]
+    ids, spellings, wrong = _read_ids(table)
+    faults: list[dict[str, Any]] = [{"fault": fault, "row": row + index} for index, fault in wrong.items()]
+    known = np.ones(len(table), bool)
+    known[list(wrong)] = False
+    rows = row + np.flatnonzero(known)
     table = table.filter(pa.array(known)).combine_chunks()
     columns: dict[str, Any] = {"id": pa.array(ids[known])}
+    if spellings.any():
+        columns["spelling"] = pa.array(spellings[known])
     if "tags" in source.roles:
-        columns |= _read_texts(table, _OWN_TAGS if source.own else "tags", "tags")
+        columns |= _read_texts(table, _OWN_TAGS if source.own else "tags", "tags", rows, faults)
     if "captions" in source.roles:
-        columns |= _read_texts(table, "caption", "caption")
+        columns |= _read_texts(table, "caption", "caption", rows, faults)
         if source.own:
-            partial = pc.equal(table["status"], pa.scalar(_PARTIAL, table["status"].type))
+            partial = pc.equal(table["status"], pa.scalar(TextStatus.PARTIAL.value, table["status"].type))
             mark = pc.if_else(partial, pa.scalar(":partial"), pa.scalar(""))
             columns["source"] = pc.binary_join_element_wise(pc.cast(table["variant"], pa.string()), mark, "")
     if "latents" in source.roles:
@@ -84,26 +118,60 @@ def _read_batch(table: pa.Table, source: Input, row: int) -> tuple[pa.Table, lis
     return pa.table(columns), faults
 
 
-def _read_ids(table: pa.Table) -> tuple[Any, Any]:
-    """Return the ids, int64, and which rows have one."""
+def _read_ids(table: pa.Table) -> tuple[Ids, Ids, dict[int, str]]:
+    """Return the ids, their spellings, and what is wrong with the rows that have none."""
     values = table[next(name for name in _KEYS if name in table.column_names)].combine_chunks()
-    if pa.types.is_integer(values.type):
-        ids = pc.fill_null(values, 0).to_numpy(False)
-        known = values.is_valid().to_numpy(False) & (ids >= 0) & (ids <= np.int64((1 << 63) - 1))
-        return np.where(known, ids, 0).astype(np.int64), known
-    found = [parse_key(value) if isinstance(value, str) else None for value in values.to_pylist()]
-    return np.array([number or 0 for number in found], np.int64), np.array([one is not None for one in found], bool)
+    none = np.zeros(len(values), np.int64)
+    if pa.types.is_integer(values.type) and not values.null_count:
+        least, most = pc.min_max(values).as_py().values() if len(values) else (0, 0)
+        if least >= 0 and most <= LARGEST_ID:
+            return values.cast(pa.int64()).to_numpy(False), none, {}
+    found = [judge_id(value) for value in _list_values(values)]
+    keys = [(0, 0) if isinstance(key, str) else key for key in found]
+    ids, spellings = (np.array([key[part] for key in keys], np.int64) for part in (0, 1))
+    return ids, spellings, {index: key for index, key in enumerate(found) if isinstance(key, str)}
 
 
-def _read_texts(table: pa.Table, column: str, name: Any) -> dict[str, Any]:
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _list_values(values: pa.Array) -> list[Any]:
+    """Return numbers, and texts as `mend_text` takes them; False for values of any other type."""
+    kind = values.type
+    if _is_text(kind):
+        texts = values.cast(pa.large_string()).cast(pa.large_binary()).to_pylist()
+        return [None if text is None else decode(text) for text in texts]
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
+        return list(values.to_pylist())
+    return [False if valid else None for valid in values.is_valid().to_pylist()]
+
+
+def _read_texts(
+    table: pa.Table, column: str, name: Literal["tags", "caption"], rows: Ids, faults: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the columns of texts; what is not UTF-8 in them is added to `faults`."""
     values = table[column].combine_chunks() if column in table.column_names else pa.nulls(len(table))
-    if isinstance(values, pa.DictionaryArray):
-        values = values.dictionary_decode()
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or pa.types.is_null(values.type):
+    if pa.types.is_null(values.type):
         return make_text_columns(values.cast(pa.large_string()), name)
-    columns = make_text_columns(pa.nulls(len(table), pa.large_string()), name)
-    given = values.is_valid().to_numpy(False)
-    return columns | {f"{name}_lack": np.where(given, Lack.NOT_TEXT, Lack.NO_TEXT).astype(np.int8)}
+    if not _is_text(values.type):
+        columns = make_text_columns(pa.nulls(len(table), pa.large_string()), name)
+        given = values.is_valid().to_numpy(False)
+        return columns | {f"{name}_lack": np.where(given, Lack.NOT_TEXT, Lack.NO_TEXT).astype(np.int8)}
+    texts = values.cast(pa.large_string())
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        mended = [None if text is None else mend_text(text) for text in _list_values(texts)]
+        texts = pa.array([one and one[0] for one in mended], pa.large_string())
+        faults += (
+            {"fault": fault.value, "row": int(row), "field": name}
+            for row, one in zip(rows, mended, strict=True)
+            for fault in (one[1] if one else ())
+        )
+    return make_text_columns(texts, name)
 
 
 def _read_sizes(table: pa.Table) -> dict[str, Any]:
@@ -115,20 +183,31 @@ def _read_sizes(table: pa.Table) -> dict[str, Any]:
         if all(pc.all(pc.and_(pc.greater(side, 0), pc.less_equal(side, LARGEST_SIDE))).as_py() for side in sides):
             width, height = (side.cast(pa.int32()) for side in sides)
             return {"width": width, "height": height, "latent_lack": np.zeros(len(table), np.int8)}
-    values = [there[name].to_pylist() for name in SIZE_FIELDS if name in there]
+    values = [_list_sizes(there[name]) for name in SIZE_FIELDS if name in there]
     if there.keys() >= set(_SIDES):
-        pairs = zip(*(there[name].to_pylist() for name in _SIDES), strict=True)
+        pairs = zip(*(_list_values(there[name]) for name in _SIDES), strict=True)
         values.append([None if pair == (None, None) else list(pair) for pair in pairs])
     if not values:
         values.append([None] * len(table))
     return size_columns([judge_size(*row) for row in zip(*values, strict=True)])
 
 
+def _list_sizes(values: pa.Array) -> list[Any]:
+    """Return lists of numbers; False for values of any other type."""
+    if _is_list(values.type) and (
+        pa.types.is_integer(values.type.value_type) or pa.types.is_floating(values.type.value_type)
+    ):
+        return list(values.to_pylist())
+    return [False if valid else None for valid in values.is_valid().to_pylist()]
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def _is_plain(lists: pa.Array) -> bool:
     """Return whether every value is a list of two integers."""
-    if not (
-        pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type) or pa.types.is_fixed_size_list(lists.type)
-    ):
+    if not _is_list(lists.type):
         return False
     if not pa.types.is_integer(lists.type.value_type) or lists.null_count or lists.flatten().null_count:
         return False

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataset_assets.errors import DamagedError
-from dataset_assets.images.worker import end_with_parent
+from dataset_assets.processes import end_with_parent
 from dataset_assets.storage.atomic import writing
 from dataset_assets.storage.parquet import open_table
 from dataset_assets.trainer.tars import IndexedTar, measure_members, measure_tar

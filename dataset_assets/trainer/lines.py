@@ -3,14 +3,15 @@
 What the values are good for is rows.py's to say.
 """
 
-import json
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from dataset_assets.trainer.rows import LARGEST_ID, NO_RAW, Entries, Role, parse_key
+from dataset_assets.trainer.keys import LARGEST_ID, Key, judge_id
+from dataset_assets.trainer.rows import NO_RAW, Entries, Role, load_json
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -26,7 +27,8 @@ class _Line(msgspec.Struct, gc=False):
     image_size: msgspec.Raw = NO_RAW
 
 
-_LINES = msgspec.json.Decoder(_Line)
+_LINE = msgspec.json.Decoder(_Line)
+_REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def read_span(path: Path, start: int, end: int) -> tuple[bytes, int]:
@@ -45,57 +47,64 @@ def read_span(path: Path, start: int, end: int) -> tuple[bytes, int]:
 def read_lines(data: bytes, first: int, roles: frozenset[Role]) -> Entries:
     """Return what lines say for some roles; the first of them begins at the byte `first` of its file.
 
-    A line that is no JSON object, or has no id, is a fault with the byte at which it begins.
+    A line ends in a line feed, and what becomes of it is the same beside any others. One that is no JSON object, or has
+    no id, is a fault with the byte at which it begins and its number among these lines, from 1.
     """
-    return _read_fast(data, roles) or _read_carefully(data, first, roles)
+    lines = data.removesuffix(b"\n").split(b"\n")
+    return _read_fast(lines, roles) or _read_carefully(lines, first, roles)
 
 
-def _read_fast(data: bytes, roles: frozenset[Role]) -> Entries | None:
+def _read_fast(lines: list[bytes], roles: frozenset[Role]) -> Entries | None:
     """Return the entries where every line is an object with an id; None where one is not."""
     try:
-        lines = _LINES.decode_lines(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = list(map(_LINE.decode, lines))
+    except _REFUSED:
         return None
-    ids = [_find_id(line.id, line.key) for line in lines]
-    known = [number for number in ids if number is not None]
-    return Entries.of(known, lines, roles) if len(known) == len(ids) else None
+    ids = [line.id for line in found]
+    if set(map(type, ids)) == {int}:
+        return Entries.of(ids, [], found, roles) if min(ids) >= 0 and max(ids) <= LARGEST_ID else None
+    keys = [key for key in map(_find_key, found) if not isinstance(key, str)]
+    if len(keys) < len(found):
+        return None
+    return Entries.of([key[0] for key in keys], [key[1] for key in keys], found, roles)
 
 
-def _find_id(number: object, key: object) -> int | None:
-    if type(number) is int:
-        return number if 0 <= number <= LARGEST_ID else None
-    text = number if isinstance(number, str) else key
-    return parse_key(text) if isinstance(text, str) else None
+def _find_key(line: _Line) -> Key | str:
+    return judge_id(line.key if line.id is None else line.id)
 
 
-def _read_carefully(data: bytes, first: int, roles: frozenset[Role]) -> Entries:
+def _read_carefully(lines: list[bytes], first: int, roles: frozenset[Role]) -> Entries:
     entries = Entries()
-    lines = data.split(b"\n")
     places = accumulate((len(line) + 1 for line in lines), initial=first)
-    for line, place in zip(lines, places, strict=False):
-        text = line.removeprefix(_BOM if place == 0 else b"").strip()
-        if text and (fault := _read_line(text, entries, roles)):
-            entries.faults.append({"fault": fault, "byte": place})
+    for number, (line, byte) in enumerate(zip(lines, places, strict=False), 1):
+        text = line.removeprefix(_BOM if byte == 0 else b"").strip()
+        place = {"line": number, "byte": byte}
+        if text and (fault := _read_line(text, entries, roles, place)):
+            entries.faults.append({"fault": fault, **place})
     return entries
 
 
-def _read_line(text: bytes, entries: Entries, roles: frozenset[Role]) -> str:
+def _read_line(text: bytes, entries: Entries, roles: frozenset[Role], place: dict[str, int]) -> str:
     """Add what a line says; return what is wrong with it, "" for nothing."""
+    with suppress(*_REFUSED):  # there may be nothing wrong with it but a text
+        line = _LINE.decode(text)
+        key = _find_key(line)
+        if not isinstance(key, str):
+            entries.join(Entries.of([key[0]], [key[1]], [line], roles))
+            return ""
     try:
-        said = json.loads(text.decode("utf-8", "replace"))
+        said = load_json(text)
     except (ValueError, RecursionError):
         return "not_json"
     if not isinstance(said, dict):
         return "not_an_object"
-    entry: object
+    entry: object = said
     if "id" in said or "key" in said:
-        number = _find_id(said.get("id"), said.get("key"))
-        entry = said
+        key = judge_id(said.get("key") if said.get("id") is None else said["id"])
     else:
-        key = next(iter(said), "")
-        number = parse_key(key) if len(said) == 1 else None
-        entry = said.get(key)
-    if number is None:
-        return "no_id"
-    entries.add(number, entry, roles)
+        name = next(iter(said), "")
+        key, entry = judge_id(name if len(said) == 1 else None), said.get(name)
+    if isinstance(key, str):
+        return key
+    entries.add(key, entry, roles, place)
     return ""

@@ -7,7 +7,6 @@ spills, sorted by id, and then the ids are merged range by range. What a file lo
 import ctypes
 import gc
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_assets.errors import SourceError, StorageError
-from dataset_assets.images.worker import end_with_parent
+from dataset_assets.processes import end_with_parent, refuse_pandas
 from dataset_assets.progress import Progress
 from dataset_assets.storage.atomic import TEMPORARY_SUFFIX
 from dataset_assets.trainer.merged import Form
@@ -156,19 +155,9 @@ def starting(
         _here.pop(ids, None)
 
 
-class _WithoutPandas:
-    """Lets Arrow do without pandas, which it imports for its first array of Python values, wanted or not."""
-
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> None:
-        """Find nothing; raise ModuleNotFoundError for pandas."""
-        if name == "pandas":
-            raise ModuleNotFoundError(name=name)
-
-
 def _prepare_process(turns: Turns, form: Form, ids: Path) -> None:
-    end_with_parent()  # also when it is killed
-    sys.meta_path.insert(0, _WithoutPandas())
+    end_with_parent()
+    refuse_pandas()
     gc.disable()  # it would look at millions of values that hold no cycles
     pa.set_cpu_count(1)
     pa.set_memory_pool(pa.system_memory_pool())

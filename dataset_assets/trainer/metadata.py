@@ -14,7 +14,7 @@ from dataset_assets.catalog.state import load_pieces
 from dataset_assets.damage import INDEX
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError, SettingsError, StorageError
-from dataset_assets.freshness import Stage, fingerprint
+from dataset_assets.freshness import Stage, fingerprint, upstream
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import Settings, TrainerSettings
 from dataset_assets.status import require_fresh
@@ -48,8 +48,7 @@ def write_trainer_metadata(dataset: Dataset, *, force: bool = False, progress: P
     settings = dataset.settings
     if settings.trainer is None:
         raise OrderError("the settings have no [trainer]: it says what trainer metadata is made of")
-    needed = Stage.RECORD_CAPTIONS if settings.records else Stage.MANIFEST
-    require_fresh(dataset, (needed,), "trainer metadata is made of all captions")
+    require_fresh(dataset, upstream(settings, Stage.TRAINER_METADATA), "trainer metadata is made of all captions")
     work = begin(dataset, Stage.TRAINER_METADATA, force=force)
     if isinstance(work, Outcome):
         return work

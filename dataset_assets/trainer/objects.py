@@ -4,17 +4,18 @@ A cut is only guessed from the bytes around it, and proved by reading: between t
 What the entries' values are good for is rows.py's to say.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
 from dataset_assets.errors import SourceError
-from dataset_assets.trainer.rows import NO_RAW, Entries, Role, parse_key, parse_keys
+from dataset_assets.trainer.keys import read_key, read_keys
+from dataset_assets.trainer.rows import NO_RAW, Entries, Role, load_json, mend_text
 
 Span = tuple[int, int]  # first byte, and the byte after the last
 
@@ -23,13 +24,22 @@ _BOM = b"\xef\xbb\xbf"
 _HEAD = 1 << 16  # bytes: more white space than this before the first brace is no file of ours
 _WINDOW = 1 << 18  # bytes that are looked through at a time for a place to cut
 _LONGEST = 1 << 28  # bytes without such a place
+_LONGEST_NAME = 200  # characters of a key in the list of faults
 
-# A key ends in a digit. What lies between a quote that closes a text and the next one that opens one never does, and no
-# text is opened after a digit: so these quotes are a key's, wherever in the file we stand, and a comma before it is
-# between two entries of an object.
+# A key is no more than a path that ends in digits, or in digits and a file's ending. What lies between a quote that
+# closes a text and the next one that opens one begins with none of a path's characters: so these quotes are a key's,
+# wherever in the file we stand, and a comma before it is between two entries of an object.
 _GAP = rb"[ \t\r\n]*"
-_CUT = re.compile(rb"," + _GAP + rb'(?="(?:[\w.-]+/)*[0-9]{1,19}"' + _GAP + rb":)")
-_COLON = re.compile(rb'"(?<=[0-9]")' + _GAP + rb":" + _GAP + rb"\{")
+_NAME = rb"""(?:(?![ \t\r\n,:\]}])(?:[^"\\]|\\\\|\\/){0,500}(?:/|\\\\))?[0-9]{1,40}(\.[0-9A-Za-z]+)?"""
+_CUT = re.compile(rb"," + _GAP + rb'(?="' + _NAME + rb'"' + _GAP + rb":)")
+_FIRST = re.compile(_GAP + rb'"' + _NAME + rb'"')
+
+
+@lru_cache(64)
+def _colon(ending: bytes) -> re.Pattern[bytes]:
+    """Return what lies between a key of this ending and its entry. A quote behind it never opens a text."""
+    behind = b"[0-9]" + re.escape(ending) + rb'"'
+    return re.compile(rb'"(?<=' + behind + rb")" + _GAP + rb":" + _GAP + rb"\{")
 
 
 class _Entry(msgspec.Struct, gc=False):
@@ -112,32 +122,34 @@ def _read_fast(body: memoryview, roles: frozenset[Role]) -> Entries | None:
     A comma in place of the colon after each key makes a list of keys and entries in turn. What is an error in the
     object is one in the list, and a key that is there twice stays so.
     """
-    text = _COLON.sub(b'",{', b"".join((b"[", body, b"]")))
+    first = _FIRST.match(body)
+    text, colons = _colon(first[1] or b"" if first else b"").subn(b'",{', b"".join((b"[", body, b"]")))
     try:
         items = _ENTRIES.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     keys, entries = items[::2], items[1::2]
     names = [key for key in keys if isinstance(key, str)]
-    if len(names) != len(entries) or {*map(type, entries)} != {_Entry}:
+    if not len(names) == len(entries) == colons or {*map(type, entries)} != {_Entry}:
         return None
-    ids = parse_keys(names)
-    return None if ids is None else Entries.of(ids, entries, roles)
+    ids = read_keys(names)
+    return None if ids is None else Entries.of(*ids, entries, roles)
 
 
 def _read_carefully(body: bytes, roles: frozenset[Role]) -> Entries:
     entries = Entries()
     for key, value in _load_pairs(body):
-        number = parse_key(key)
-        if number is None:
-            entries.faults.append({"fault": "no_id", "key": key[:200]})
+        name = mend_text(key)[0][:_LONGEST_NAME]
+        found = read_key(key)
+        if found is None:
+            entries.faults.append({"fault": "no_id", "key": name})
         else:
-            entries.add(number, dict(value) if isinstance(value, _Pairs) else value, roles)
+            entries.add(found, dict(value) if isinstance(value, _Pairs) else value, roles, {"key": name})
     return entries
 
 
 def _load_pairs(body: bytes) -> Iterator[tuple[str, object]]:
     try:
-        yield from json.loads("{" + body.decode("utf-8", "replace") + "}", object_pairs_hook=_Pairs)
+        yield from load_json(b"{" + body + b"}", object_pairs_hook=_Pairs)
     except RecursionError:
         raise ValueError("nested too deeply") from None

@@ -3,11 +3,10 @@
 What the bytes say is objects.py's, lines.py's and columns.py's to find out; who hands the portions out is read.py.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ from dataset_assets.storage.atomic import TEMPORARY_SUFFIX
 from dataset_assets.trainer.columns import list_groups, read_columns
 from dataset_assets.trainer.lines import read_lines, read_span
 from dataset_assets.trainer.objects import cut_object, read_object
-from dataset_assets.trainer.rows import Input, make_columns
+from dataset_assets.trainer.rows import Entries, Input, make_columns
 from dataset_assets.trainer.spill import Spill, write_spill
 
-_KINDS = {".json": "object", ".jsonl": "lines", ".ndjson": "lines", ".parquet": "table"}
+KINDS = {".json": "object", ".jsonl": "lines", ".ndjson": "lines", ".parquet": "table"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,8 @@ class Parsed:
     spills: tuple[Spill, ...] = ()
     rows: int = 0
     faults: Counter[str] = field(default_factory=Counter)
-    listed: tuple[str, ...] = ()  # the faults, a line of JSON each
+    listed: tuple[dict[str, Any], ...] = ()  # the faults, lines as counted in this portion
+    lines: int = 0  # that end in it, of a file of lines
     broken: str = ""  # why it could not be read: a cut before or after it was none, or the file is damaged
 
 
@@ -67,10 +67,11 @@ def parse_portion(portion: Portion) -> Parsed:
     """Read a portion and write its spills. Raises SourceError and StorageError."""
     source, start, stop = portion.source, portion.start, portion.stop
     parts: Iterable[tuple[pa.Table, list[dict[str, Any]]]]
+    lines = 0
     with _reading(source.path):
-        match _find_kind(source.path):
+        match _find_kind(source.place):
             case "object":
-                with source.path.open("rb") as file:
+                with source.place.open("rb") as file:
                     file.seek(start)
                     data = file.read(stop - start)
                 try:
@@ -80,38 +81,41 @@ def parse_portion(portion: Portion) -> Parsed:
                 del data
                 parts = [(make_columns(entries, source.roles), entries.faults)]
             case "lines":
-                entries = read_lines(*read_span(source.path, start, stop), source.roles)
+                data, first = read_span(source.place, start, stop)
+                lines = data.count(b"\n")
+                entries = read_lines(data, first, source.roles) if data else Entries()
+                del data
                 parts = [(make_columns(entries, source.roles), entries.faults)]
             case _:
                 parts = read_columns(source, range(start, stop))
-        return _spill(portion, parts)
+        return replace(_spill(portion, parts), lines=lines)
 
 
 def _spill(portion: Portion, parts: Iterable[tuple[pa.Table, list[dict[str, Any]]]]) -> Parsed:
     spills: list[Spill] = []
     faults: list[dict[str, Any]] = []
     for table, found in parts:
-        faults += ({"file": portion.source.path.name, **fault} for fault in found)
+        faults += ({"file": portion.source.name or portion.source.path.name, **fault} for fault in found)
         if len(table):
             spills.append(write_spill(portion.name_spill(len(spills)), table))
     return Parsed(
         spills=tuple(spills),
         rows=sum(spill.rows for spill in spills),
         faults=Counter(str(fault["fault"]) for fault in faults),
-        listed=tuple(map(json.dumps, faults)),
+        listed=tuple(faults),
     )
 
 
 def _cut(source: Input, step: int) -> list[tuple[int, int]]:
     with _reading(source.path):
-        match _find_kind(source.path):
+        match _find_kind(source.place):
             case "object":
-                return cut_object(source.path, step)
+                return cut_object(source.place, step)
             case "lines":
-                size = source.path.stat().st_size
+                size = source.place.stat().st_size
                 return [(start, min(start + step, size)) for start in range(0, size, step)]
             case _:
-                return list(_join_groups(list_groups(source.path), step))
+                return list(_join_groups(list_groups(source), step))
 
 
 def _join_groups(sizes: Sequence[int], step: int) -> Iterator[tuple[int, int]]:
@@ -125,9 +129,9 @@ def _join_groups(sizes: Sequence[int], step: int) -> Iterator[tuple[int, int]]:
 
 
 def _find_kind(path: Path) -> str:
-    kind = _KINDS.get(path.suffix.lower())
+    kind = KINDS.get(path.suffix.lower())
     if kind is None:
-        raise SourceError(f"{path}: its name does not say what it is; it has to end in one of {', '.join(_KINDS)}")
+        raise SourceError(f"{path}: its name does not say what it is; it has to end in one of {', '.join(KINDS)}")
     return kind
 
 

@@ -1,5 +1,6 @@
 """Hands the portions of a merge's inputs to processes and gathers what they found. Parsing itself is portions.py's."""
 
+import json
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
@@ -41,12 +42,16 @@ def read_inputs(portions: Iterable[Portion], pool: Executor, progress: Progress,
     Raises SourceError where a file cannot be read or is not what its name says.
     """
     reading = Reading()
+    lines: Counter[Input] = Counter()  # before the portion
     progress.start("reading", None, "entries")
     for portion, parsed in _parse_all(portions, pool):
         reading.spills.setdefault(portion.source, []).extend(parsed.spills)
         reading.rows[portion.source.path] += parsed.rows
         reading.faults += parsed.faults
-        listed.writelines(f"{line}\n".encode() for line in parsed.listed)
+        for fault in parsed.listed:
+            place = {"line": fault["line"] + lines[portion.source]} if "line" in fault else {}
+            listed.write(f"{json.dumps(fault | place)}\n".encode())
+        lines[portion.source] += parsed.lines
         progress.advance(parsed.rows)
     progress.finish()
     return reading

@@ -3,10 +3,11 @@
 How a file becomes lists of entries is not here: objects.py, lines.py and columns.py read, and this module judges.
 """
 
+import codecs
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -17,16 +18,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataset_assets.trainer.keys import Key
 from dataset_assets.trainer.texts import escape_strings, estimate_tokens, find_marks, read_texts
 
 Role = Literal["ids", "tags", "captions", "latents"]
 Lacks = npt.NDArray[np.int8]
 
-LARGEST_ID = (1 << 63) - 1
 LARGEST_SIDE = (1 << 31) - 1
-
-_SAFE_DIGITS = 19  # fewer are never more than LARGEST_ID
 SIZE_FIELDS = ("train_resolution", "image_size")
+
+_MOST_DIGITS = 300  # of an integer that is read; what is longer is a float, and no size and no id
 
 
 class Lack(IntEnum):
@@ -40,7 +41,14 @@ class Lack(IntEnum):
     NOT_TEXT = 5
     EMPTY = 6  # nothing but white space
     NO_SIZE = 7
-    NOT_A_SIZE = 8  # not two positive integers
+    NOT_A_SIZE = 8  # not two positive whole numbers
+
+
+class Mended(StrEnum):
+    """Faults of which the entry is kept: U+FFFD stands for what is no text."""
+
+    NOT_UTF8 = "not_utf8"
+    LONE_SURROGATE = "lone_surrogate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,13 @@ class Input:
     path: Path
     roles: frozenset[Role]
     own: bool = False  # the captions of our own records, which say of what each was made
+    name: str = ""  # as a person knows it, where that is not the file's own
+    unpacked: Path | None = None  # what is read in its place; the ending says what it is
+
+    @property
+    def place(self) -> Path:
+        """The file that is read."""
+        return self.unpacked or self.path
 
 
 class _NotAnObject:
@@ -67,15 +82,16 @@ class Entries:
     """Entries of an input, in its order: a value for each in the list of every role that is asked for."""
 
     ids: list[int] = field(default_factory=list)
+    spellings: list[int] = field(default_factory=list)  # of the keys; none where all are plain numbers
     tags: list[object] = field(default_factory=list)
     captions: list[object] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
-    faults: list[dict[str, Any]] = field(default_factory=list)  # what has no id and is nowhere else
+    faults: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, ids: list[int], entries: Sequence[Any], roles: frozenset[Role]) -> Self:
+    def of(cls, ids: list[int], spellings: list[int], entries: Sequence[Any], roles: frozenset[Role]) -> Self:
         """Return entries that have all fields as attributes, the sizes as they are written."""
-        found = cls(ids=ids)
+        found = cls(ids=ids, spellings=spellings)
         if "tags" in roles:
             found.tags = [entry.tags for entry in entries]
         if "captions" in roles:
@@ -84,41 +100,39 @@ class Entries:
             found.sizes = [_judge_raw(bytes(one.train_resolution), bytes(one.image_size)) for one in entries]
         return found
 
-    def add(self, number: int, entry: object, roles: frozenset[Role]) -> None:
-        """Add what a JSON document says of an id."""
+    def join(self, other: "Entries") -> None:
+        """Add other entries, which come after these, with a spelling each."""
+        for name in ("ids", "spellings", "tags", "captions", "sizes", "faults"):
+            getattr(self, name).extend(getattr(other, name))
+
+    def add(self, key: Key, entry: object, roles: frozenset[Role], place: Mapping[str, Any]) -> None:
+        """Add what a JSON document says of an id; `place` tells where that is, for faults."""
         fields = entry if isinstance(entry, dict) else None
-        self.ids.append(number)
+        self.ids.append(key[0])
+        self.spellings.append(key[1])
         if "tags" in roles:
-            self.tags.append(NOT_AN_OBJECT if fields is None else fields.get("tags"))
+            self.tags.append(NOT_AN_OBJECT if fields is None else self._mend(fields, "tags", place))
         if "captions" in roles:
-            self.captions.append(NOT_AN_OBJECT if fields is None else fields.get("caption"))
+            self.captions.append(NOT_AN_OBJECT if fields is None else self._mend(fields, "caption", place))
         if "latents" in roles:
             none = (0, 0, Lack.NOT_AN_OBJECT)
             self.sizes.append(none if fields is None else judge_size(*(fields.get(name) for name in SIZE_FIELDS)))
 
-
-def parse_keys(keys: Sequence[str]) -> list[int] | None:
-    """Return the ids of keys; None where one has none."""
-    digits = "".join(keys)
-    lengths = set(map(len, keys))
-    if digits.isascii() and digits.isdigit() and min(lengths) > 0 and max(lengths) < _SAFE_DIGITS:
-        return list(map(int, keys))
-    ids = [number for number in map(parse_key, keys) if number is not None]
-    return ids if len(ids) == len(keys) else None
-
-
-def parse_key(key: str) -> int | None:
-    """Return the id at the end of a key such as "123" or "e621/123"; None where there is none."""
-    digits = key.rpartition("/")[2]
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 40:
-        return None
-    number = int(digits)
-    return number if number <= LARGEST_ID else None
+    def _mend(self, fields: Mapping[str, Any], name: str, place: Mapping[str, Any]) -> object:
+        """Return a field as a text that UTF-8 has, if it is one; what was not is a fault."""
+        value: object = fields.get(name)
+        if not isinstance(value, str):
+            return value
+        text, wrong = mend_text(value)
+        self.faults += ({"fault": fault.value, **place, "field": name} for fault in wrong)
+        return text
 
 
 def make_columns(entries: Entries, roles: frozenset[Role]) -> pa.Table:
-    """Return entries as a table: id, and the columns of each role (see `text_columns` and `size_columns`)."""
+    """Return entries as a table: id, `spelling` unless all are plain, and the columns of each role."""
     columns: dict[str, Any] = {"id": pa.array(entries.ids, pa.int64())}
+    if any(entries.spellings):
+        columns["spelling"] = pa.array(entries.spellings, pa.int64())
     if "tags" in roles:
         texts, lacks = judge_texts(entries.tags)
         columns |= {"tags": read_texts(texts)[1], "tags_lack": lacks}
@@ -187,7 +201,7 @@ def _judge_size(value: object) -> Size:
     if value is None:
         return 0, 0, Lack.NO_SIZE
     if isinstance(value, list) and len(value) == 2:
-        width, height = value
+        width, height = (int(side) if isinstance(side, float) and side.is_integer() else side for side in value)
         if type(width) is int and type(height) is int and 0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE:
             return width, height, Lack.NONE
     return 0, 0, Lack.NOT_A_SIZE
@@ -195,4 +209,50 @@ def _judge_size(value: object) -> Size:
 
 @lru_cache(1 << 14)  # a set of latents has some hundred sizes
 def _judge_raw(*values: bytes) -> Size:
-    return judge_size(*(json.loads(value) if value else None for value in values))
+    return judge_size(*(_load_raw(value) if value else None for value in values))
+
+
+def _load_raw(value: bytes) -> object:
+    try:
+        return load_json(value)
+    except (ValueError, RecursionError):  # what leaves it as it is does not read it
+        return False
+
+
+def load_json(data: bytes, **options: Any) -> Any:
+    """Return a JSON document; numbers of any length are numbers, and texts of any bytes are for `mend_text`.
+
+    `options` are those of json.loads. Raises ValueError and RecursionError.
+    """
+    return json.loads(decode(data), parse_int=_parse_int, **options)
+
+
+def decode(data: bytes) -> str:
+    """Return bytes as a text for `mend_text`, UTF-8 or not."""
+    return data.decode("utf-8", _NOT_UTF8)
+
+
+def _parse_int(digits: str) -> int | float:
+    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)  # Python refuses to read some thousand digits
+
+
+def mend_text(text: str) -> tuple[str, list[Mended]]:
+    """Return a text of `load_json` with U+FFFD for what is not UTF-8 and for lone surrogates, and which were there."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        whole = text.replace(_BROKEN, "\ufffd")
+        clean = whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        wrong = {Mended.NOT_UTF8: whole != text, Mended.LONE_SURROGATE: clean != whole}
+        return clean, [fault for fault, there in wrong.items() if there]
+    return text, []
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return _BROKEN, error.end
+
+
+_BROKEN = "\ufffd\udfff"  # stands for bytes that are not UTF-8 until they are counted
+_NOT_UTF8 = "dataset_assets.not_utf8"
+codecs.register_error(_NOT_UTF8, _mark)

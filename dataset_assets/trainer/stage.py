@@ -1,6 +1,6 @@
 """The stage of the numbered tars: the chosen captions of a range of tars become tars, each with its index beside it.
 
-A tar is written again only where a digest of its own rows has changed. What a tar has in it is tars.py's to say.
+A tar is written again only where the digest of its own texts has changed. What a tar has in it is tars.py's to say.
 """
 
 from collections import Counter
@@ -9,7 +9,6 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from dataset_assets.damage import INDEX, INDEX_VERSION, is_indexed
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError, StorageError
 from dataset_assets.freshness import VERSIONS, Stage, fingerprint, judge_inputs
-from dataset_assets.posts.form import text_column
+from dataset_assets.posts.form import CAPTIONS, kind_columns
+from dataset_assets.processes import prepare_forks
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import RecordSettings, Settings
 from dataset_assets.storage.atomic import remove
@@ -26,7 +26,6 @@ from dataset_assets.storage.layout import Layout
 from dataset_assets.trainer.jobs import MadeTar, TarTask, begin_work, find_groups, write_tars
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
-CAPTIONS = "captions"  # the kind of the tars of chosen captions; the others are called as their variant
 _MOST_TARS = 10_000  # of one kind: what a piece's number counts the kinds by
 _WORTH_A_PROCESS = 20_000  # texts: starting one takes as long as some of these
 _LONGEST_STRETCH = 8  # tars that a process writes before it says so
@@ -68,7 +67,10 @@ def write_numbered_tars(
 
 def list_kinds(records: RecordSettings) -> dict[str, tuple[str, str]]:
     """Return the kinds of tars: the column their texts are in, and how their members' names end."""
-    return {CAPTIONS: ("caption", ".caption")} | {name: (text_column(name), ".txt") for name in records.text_tars}
+    columns = kind_columns(records)
+    return {
+        kind: (columns[kind], ".caption" if kind == CAPTIONS else ".txt") for kind in (CAPTIONS, *records.text_tars)
+    }
 
 
 def _require_records(settings: Settings) -> RecordSettings:
@@ -147,7 +149,7 @@ def _list_tasks(
     """Yield the tars of the range that are not there with their index, made from the same."""
     layout, kinds = work.dataset.layout, list_kinds(records)
     for number, kind, tar, path in _list_paths(records, layout, records.ranges[work.partition]):
-        made_from = fingerprint(VERSIONS[work.stage], kind, source.facts["tars"].get(str(tar), ""))
+        made_from = fingerprint(VERSIONS[work.stage], kind, source.facts["tars"][kind].get(str(tar), ""))
         kept = work.keep(number, made_from)
         if kept and is_indexed(layout, kept):
             continue
@@ -191,8 +193,7 @@ def _write_all(work: Work, path: Path, tasks: Sequence[TarTask]) -> Iterator[Mad
         yield from chain.from_iterable(map(job, stretches))
         return
     with ExitStack() as stack:
-        context = get_context("forkserver")
-        context.set_forkserver_preload([write_tars.__module__])
+        context = prepare_forks(write_tars.__module__)
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=begin_work)
         stack.callback(pool.shutdown, cancel_futures=True)  # also when it is interrupted
         try:

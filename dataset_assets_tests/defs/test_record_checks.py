@@ -89,8 +89,9 @@ def test_metadata_that_lacks_much_is_a_warning(tmp_path: Path, instance: dg.Dags
 
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.WARN
-    missing = {tuple(record.data.values()) for record in check.metadata["missing"].records}  # type: ignore[union-attr]
-    assert missing == {("latent", 100), ("tags", 0), ("caption", 0)}
+    missing = check.metadata["missing"]
+    assert isinstance(missing, dg.TableMetadataValue)
+    assert {tuple(record.data.values()) for record in missing.records} == {("latent", 100), ("tags", 0), ("caption", 0)}
 
 
 @pytest.mark.parametrize(

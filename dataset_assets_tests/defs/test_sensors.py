@@ -355,7 +355,7 @@ def test_a_new_file_for_trainers_asks_for_their_metadata(tmp_path: Path, instanc
     (request,) = requests(settings, instance)
 
     assert request.job_name == "trainer"
-    add_run(instance, "trainer", dg.DagsterRunStatus.STARTED, request.tags)
+    add_run(instance, "trainer", dg.DagsterRunStatus.STARTED, {**request.tags})
     assert str(tick(settings, instance)).endswith("of trainer is under way")
 
 

@@ -88,7 +88,21 @@ def test_leaving_early_stops_what_waits() -> None:
         yield 0
         assert stopped.wait(60)
 
-    with pytest.raises(KeyboardInterrupt), Ahead(patient(), 2, stopped.set) as items:
+    with Ahead(patient(), 2, stopped.set) as items:
         assert next(items) == 0
-        raise KeyboardInterrupt
+    wait_until_alone()
+
+
+def test_room_may_be_measured() -> None:
+    yielded: list[int] = []
+
+    def large() -> Generator[int, None, None]:
+        for number in count():
+            yielded.append(number)
+            yield number
+
+    with Ahead(large(), 80, nothing, measure=lambda _: 40) as items:
+        assert next(items) == 0
+        time.sleep(0.3)
+        assert len(yielded) <= 12  # eight groups, of an item each, one that waits, and one that was taken
     wait_until_alone()

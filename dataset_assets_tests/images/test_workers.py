@@ -4,7 +4,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count, islice
 from multiprocessing import active_children
@@ -13,7 +14,8 @@ import pytest
 
 from dataset_assets.errors import DropReason, SourceError
 from dataset_assets.images.pipeline import make_crop
-from dataset_assets.images.workers import CropWorkers
+from dataset_assets.images.worker import Loss
+from dataset_assets.images.workers import CropWorkers, Workers
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
 from dataset_assets_tests.images.readers import Reader, Stillborn, task
@@ -142,11 +144,14 @@ def test_a_defect_is_raised_with_its_traceback(workers: CropWorkers) -> None:
 
 def test_a_defect_is_raised_when_its_worker_is_gone_already() -> None:
     tasks = [task(0), task(1, "bug"), *(task(slot) for slot in range(2, 9))]
+
+    def wait(_: object) -> None:
+        for child in active_children():
+            if child.name == "image-worker":
+                child.join(3)
+
     with CropWorkers(1, ImageSettings(), SOURCES) as pool, pytest.raises(RuntimeError, match="a defect at bug"):
-        for _ in pool.run(tasks):
-            for child in active_children():
-                if child.name == "image-worker":
-                    child.join(3)
+        list(map(wait, pool.run(tasks)))
 
 
 def test_an_error_a_person_can_act_on_stays_itself(workers: CropWorkers) -> None:
@@ -204,7 +209,8 @@ def test_closing_ends_workers_that_hang() -> None:
 
 
 PROGRAM = """
-from dataset_assets.images.workers import CropWorkers
+from dataset_assets.images.worker import Loss
+from dataset_assets.images.workers import CropWorkers, Workers
 from dataset_assets.settings import ImageSettings
 from dataset_assets_tests.images.readers import Reader, task
 
@@ -243,3 +249,76 @@ def test_no_worker_outlives_its_parent(ending: signal.Signals) -> None:
 def test_at_least_one_worker() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         CropWorkers(0, ImageSettings(), SOURCES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sleepy:
+    """A job of lists of names; one over "hang" never ends."""
+
+    timeout_seconds: float = 2
+    start_seconds: float = 0
+
+    def prepare(self) -> Callable[[list[str]], int]:
+        time.sleep(self.start_seconds)
+
+        def answer(names: list[str]) -> int:
+            while names[0] == "hang":
+                time.sleep(1)
+            return len(names)
+
+        return answer
+
+    def fail(self, task: list[str], loss: Loss) -> int:
+        assert loss.timed_out
+        return -1
+
+
+@pytest.mark.parametrize("length", [10, 1_000, 100_000])
+def test_a_hang_behind_tasks_of_any_size_costs_one(length: int) -> None:
+    tasks = [["photo", *(f"{number:0{length}d}" for number in range(30))] for number in range(40)]
+    tasks[20] = ["hang", "x" * length]
+
+    with Workers(2, Sleepy()) as pool:
+        results = [answer for _, answer in pool.run(tasks)]
+
+    assert results == [31] * 20 + [-1] + [31] * 19
+
+
+KILLED = """
+import sys, threading, time
+from multiprocessing import active_children
+from dataset_assets.images.workers import Workers
+from dataset_assets_tests.images.test_workers import Sleepy
+
+def kill(times):
+    killed = set()
+    while len(killed) < times:
+        for child in active_children():
+            if child.pid not in killed:
+                child.kill()
+                killed.add(child.pid)
+        time.sleep(0.01)
+
+threading.Thread(target=kill, args=(int(sys.argv[1]),), daemon=True).start()
+with Workers(1, Sleepy(start_seconds=1)) as pool:
+    try:
+        print([answer for _, answer in pool.run([["photo"], ["photo", "photo"]])])
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(("kills", "said"), [(1, "[1, 2]"), (3, "StorageError an image worker was ended by SIGKILL")])
+def test_a_worker_that_is_killed_while_it_starts_is_started_again(kills: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(kills)], capture_output=True, text=True, check=True, timeout=120
+    )
+
+    assert done.stdout.startswith(said)
+
+
+def test_stopping_a_pool_that_is_closed_does_nothing() -> None:
+    pool = CropWorkers(1, ImageSettings(), SOURCES)
+    with pool:
+        pass
+    pool.stop()

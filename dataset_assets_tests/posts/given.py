@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from dataset_assets.dataset import Dataset
 from dataset_assets.posts.choose import choose_captions
 from dataset_assets.posts.index import index_records
-from dataset_assets.posts.read import read_range
 from dataset_assets.settings import Settings, parse_settings
 
 Record = Mapping[str, Any]
@@ -83,7 +82,7 @@ def choose_all(dataset: Dataset) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for key in records.ranges:
         choose_captions(dataset, key)
-        rows += read_range(dataset, key).to_pylist()
+        rows += pq.read_table(dataset.layout.record_captions(key)).to_pylist()
     return rows
 
 

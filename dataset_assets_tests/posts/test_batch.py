@@ -1,8 +1,10 @@
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from dataset_assets.posts.batch import Fields, describe, make_batch, take_rows
+from dataset_assets.posts.faults import Faults
 from dataset_assets.settings import RecordSettings
 
 
@@ -16,12 +18,14 @@ def test_the_fields_that_are_read_are_those_that_are_joined_or_asked_each_once()
     assert Fields.of(settings) == Fields(id="post", names=("b", "a", "kind"))
 
 
-def test_rows_become_columns() -> None:
+def test_rows_become_columns(tmp_path: Path) -> None:
     fields = Fields(id="id", names=("a", "b"))
 
-    batch = take_rows([(5, "x", None), None, (2**62, None, "y")], range(7, 10), fields)
+    with Faults("", tmp_path / "faults") as faults:
+        batch = take_rows([(5, "x", None), None, (2**62, None, "y")], range(7, 10), fields, faults)
     empty = make_batch([], batch.lines[:0], fields)
 
+    assert faults.counts == {"large_id": 1}
     assert (batch.ids.tolist(), batch.lines.tolist()) == ([5, 2**62], [7, 9])
     assert {name: text.to_pylist() for name, text in batch.texts.items()} == {"a": ["x", None], "b": [None, "y"]}
     assert (len(empty.ids), {name: len(text) for name, text in empty.texts.items()}) == (0, {"a": 0, "b": 0})

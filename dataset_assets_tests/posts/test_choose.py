@@ -9,8 +9,8 @@ from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import DamagedError, OrderError, SettingsError
 from dataset_assets.freshness import Stage
 from dataset_assets.posts import gather, parse
-from dataset_assets.posts.choose import choose_captions, list_repeated
-from dataset_assets.posts.index import index_records
+from dataset_assets.posts.choose import choose_captions
+from dataset_assets.posts.index import index_records, list_faults
 from dataset_assets_tests.posts.given import (
     caption_as_card,
     caption_with_care,
@@ -33,9 +33,20 @@ def facts_of(dataset: Dataset) -> dict[str, dict[str, Any]]:
         return {piece.partition: dict(piece.facts) for piece in load_pieces(connection, Stage.RECORD_CAPTIONS)}
 
 
-def tars_of(dataset: Dataset) -> dict[str, str]:
-    """Return the digests of all tars."""
-    return {tar: digest for facts in facts_of(dataset).values() for tar, digest in facts["tars"].items()}
+def tars_of(dataset: Dataset) -> dict[tuple[str, str], str]:
+    """Return the digests of all tars, by kind and number."""
+    return {
+        (kind, tar): digest
+        for facts in facts_of(dataset).values()
+        for kind, tars in facts["tars"].items()
+        for tar, digest in tars.items()
+    }
+
+
+def outputs_of(dataset: Dataset) -> dict[str, str]:
+    """Return the digest of what the stage made of each range."""
+    with dataset.catalog.reading() as connection:
+        return {piece.partition: piece.output for piece in load_pieces(connection, Stage.RECORD_CAPTIONS)}
 
 
 @pytest.mark.parametrize("mode", CARD)
@@ -105,7 +116,7 @@ def test_of_repeated_ids_the_later_row_counts_and_the_earlier_is_listed(tmp_path
     for order in (("a.jsonl", "b.jsonl"), ("b.jsonl", "a.jsonl")):
         with open_dataset(settings_for(tmp_path, *order)) as dataset:
             captions = captions_of(dataset)
-            repeated = [tuple(one.values()) for key in ("00-01", "02-03") for one in list_repeated(dataset, key)]
+            repeated = [tuple(one.values()) for one in list_faults(dataset)]
             listed[order[0]] = captions, repeated
             faults = {key: facts["faults"] for key, facts in facts_of(dataset).items() if facts["faults"]}
             assert faults == {"00-01": {"repeated_id": 1}, "02-03": {"repeated_id": 1}}
@@ -166,7 +177,25 @@ def test_only_the_tars_change_that_new_rows_are_in(tmp_path: Path) -> None:
         after = tars_of(dataset)
 
     assert remade == ["02-03", "06-07"]
-    assert sorted(tar for tar in before if before[tar] != after[tar]) == ["2", "7"]
+    assert sorted(tar for tar in before if before[tar] != after[tar]) == [
+        ("captions", "2"), ("captions", "7"), ("tags", "2"), ("tags", "7"),
+    ]  # fmt: skip
+
+
+def test_only_the_kinds_change_whose_texts_do(tmp_path: Path) -> None:
+    posts = [post(number, "a", tags="t") for number in range(40)]
+    path = write_posts(tmp_path / "a.jsonl", posts)
+    with open_dataset(settings_for(tmp_path)) as dataset:
+        choose_all(dataset)
+        before, outputs = tars_of(dataset), outputs_of(dataset)
+        write_posts(
+            path, [*posts[:25], post(25, "a", tags="other"), *posts[26:36], post(36, "b", tags="t"), *posts[37:]]
+        )
+        choose_all(dataset)
+        after, remade = tars_of(dataset), outputs_of(dataset)
+
+    assert sorted(tar for tar in before if before[tar] != after[tar]) == [("captions", "6"), ("tags", "5")]
+    assert [key for key in outputs if outputs[key] != remade[key]] == ["04-05", "06-07"]
 
 
 def test_a_row_that_moves_to_another_line_changes_no_tar(tmp_path: Path) -> None:

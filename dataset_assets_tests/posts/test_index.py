@@ -292,6 +292,83 @@ def test_a_pattern_without_files_changes_nothing(tmp_path: Path) -> None:
         assert index_records(dataset).reused
 
 
+def test_records_that_are_all_gone_are_refused_and_nothing_made_of_them_is_lost(tmp_path: Path) -> None:
+    posts = [post(number, "a") for number in range(20)]
+    path = write_posts(tmp_path / "a.jsonl", posts)
+    with open_dataset(settings_for(tmp_path)) as dataset:
+        rows = choose_all(dataset)
+        captions = dataset.layout.record_captions("00-01")
+        made = captions.read_bytes()
+        path.write_bytes(b"")
+        for _ in range(2):  # what was refused is refused again
+            with pytest.raises(SourceError) as said:
+                index_records(dataset)
+            assert str(said.value) == (
+                "there were 20 records and there are none now (files: 1, rows: 0); were they cut off while they were "
+                "written, or copied? If there are to be none: dataset-assets build --allow-empty"
+            )
+        assert captions.read_bytes() == made
+        write_posts(path, posts)
+        assert choose_all(dataset) == rows
+        path.write_bytes(b"")
+        assert index_records(dataset, allow_empty=True).report["records"] == 0
+        write(path, b"[]\n")
+        assert index_records(dataset).report["faults"] == {"not_an_object": 1}
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault", "advice"),
+    [
+        (
+            [post("a"), post(None), post("b")],
+            "id_not_an_integer: 2, the first in b.jsonl:1",
+            "does id under [records] ",
+        ),
+        ([[], 5, post("a")], "not_an_object: 2, the first in b.jsonl:1", "is every line of theirs a JSON object?"),
+    ],
+)
+def test_rows_without_a_record_are_refused_the_first_time(
+    tmp_path: Path, lines: list[Any], fault: str, advice: str
+) -> None:
+    write_posts(tmp_path / "a.jsonl", [])
+    write_posts(tmp_path / "b.jsonl", lines)
+    with open_dataset(settings_for(tmp_path)) as dataset:
+        with pytest.raises(SourceError) as said:
+            index_records(dataset)
+        assert str(said.value).startswith(f"there are no records (files: 2, rows: 3, {fault}); {advice}")
+        with dataset.catalog.reading() as connection:
+            assert load_states(connection) == {}
+        assert index_records(dataset, allow_empty=True).report["dropped"] == 3
+
+
+def test_another_field_for_the_id_is_refused_where_no_row_has_one(tmp_path: Path) -> None:
+    write_posts(tmp_path / "a.jsonl", [post(number, tags=f"tag {number}") for number in range(20)])
+    with open_dataset(settings_for(tmp_path)) as dataset:
+        index_records(dataset)
+    with (
+        open_dataset(settings_for(tmp_path, id="tags")) as dataset,
+        pytest.raises(
+            SourceError, match=r"there were 20 records .* id_not_an_integer: 20, the first in a\.jsonl:1\); "
+        ),
+    ):
+        index_records(dataset)
+
+
+def test_a_damaged_archive_that_is_all_there_is_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.gz").write_bytes(b"no archive at all")
+    with (
+        open_dataset(settings_for(tmp_path, "*.gz")) as dataset,
+        pytest.raises(SourceError, match=r"archive_damaged: 1, the first in a\.jsonl\.gz:1\); were they cut off"),
+    ):
+        index_records(dataset)
+
+
+def test_files_without_rows_are_nothing_to_refuse(tmp_path: Path) -> None:
+    write_posts(tmp_path / "a.jsonl", [])
+    with open_dataset(settings_for(tmp_path)) as dataset:
+        assert index_records(dataset).report["rows"] == 0
+
+
 def test_ranges_that_are_gone_leave_nothing(tmp_path: Path) -> None:
     posts = [post(number % 20, f"text {number}") for number in range(40)]
     write_posts(tmp_path / "a.jsonl", posts)

@@ -1,5 +1,6 @@
 import json
 import random
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from dataset_assets.posts import lines
+from dataset_assets.posts.archives import PackedDamageError
 from dataset_assets.posts.batch import Fields
 from dataset_assets.posts.faults import Faults, read_list
 from dataset_assets.posts.lines import LineReader, cut_blocks
@@ -224,14 +226,36 @@ def test_an_archive_cut_short_has_the_rows_before_the_cut(tmp_path: Path, name: 
     assert listed[-1][0] == len(ids) + 1
 
 
+@pytest.mark.parametrize("end", [b"", b"}", b"}\n"])
+def test_of_an_archive_cut_short_only_whole_records_count(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "cut.jsonl.gz"
+    packer = zlib.compressobj(wbits=31)
+    path.write_bytes(packer.compress(b'{"id": 1}\n{"id": 23' + end) + packer.flush(zlib.Z_SYNC_FLUSH))
+
+    with Faults(path.name, tmp_path / "faults") as faults:
+        ids = [number for batch in LineReader(FIELDS, faults).read(path) for number in batch.ids.tolist()]
+
+    assert ids == ([1, 23] if end else [1])
+    assert faults.counts == ({} if end else {"not_json": 1}) | {"archive_cut_short": 1}
+
+
 def test_something_else_than_its_name_says_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "some.jsonl.gz"
     path.write_bytes(b'{"id": 1}\n')
 
-    with Faults(path.name, tmp_path / "faults") as faults:
-        assert list(LineReader(FIELDS, faults).read(path)) == []
+    with Faults(path.name, tmp_path / "faults") as faults, pytest.raises(PackedDamageError):
+        list(LineReader(FIELDS, faults).read(path))
 
-    assert [(one["line"], one["fault"]) for one in read_list(tmp_path / "faults")] == [(1, "archive_damaged")]
+
+def test_what_is_wrong_is_listed_by_line(tmp_path: Path) -> None:
+    large = b'{"id": 3000000000}\n'
+    data = large + b"\n" + b'{"id": 3000000001, "text": 5}\n' + large + b"null\n"
+
+    _, faults = read(tmp_path, data)
+
+    assert [fault[:2] for fault in faults] == [
+        (1, "large_id"), (2, "blank_line"), (3, "not_text"), (3, "large_id"), (4, "large_id"), (5, "not_an_object"),
+    ]  # fmt: skip
 
 
 def test_the_id_can_be_a_field_of_the_text_too(tmp_path: Path) -> None:
@@ -268,6 +292,7 @@ def test_the_typed_decoder_and_the_slow_way_agree(tmp_path: Path) -> None:
 
 def test_ids_above_31_bits_are_whole(tmp_path: Path) -> None:
     ids = [2**31 - 1, 2**31, 2**63 - 1]
-    rows, _ = read(tmp_path, b"".join(b'{"id": %d}\n' % number for number in ids))
+    rows, faults = read(tmp_path, b"".join(b'{"id": %d}\n' % number for number in ids))
 
     assert [row[1] for row in rows] == ids
+    assert faults == [(2, "large_id", str(ids[1])), (3, "large_id", str(ids[2]))]

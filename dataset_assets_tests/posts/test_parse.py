@@ -9,7 +9,7 @@ from dataset_assets.posts import parse
 from dataset_assets.posts.faults import read_list
 from dataset_assets.posts.parse import ParseTask, parse_file
 from dataset_assets_tests import children
-from dataset_assets_tests.posts.given import post, settings_for, write_posts
+from dataset_assets_tests.posts.given import post, settings_for, to_lines, write, write_posts
 
 FULL = """
 import resource, sys
@@ -114,6 +114,30 @@ def test_a_file_that_is_not_there_has_no_rows_and_says_why(tmp_path: Path) -> No
     assert [(one["line"], one["fault"], one["detail"]) for one in read_list(task.faults)] == [
         (0, "unreadable_file", "No such file or directory")
     ]
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_no_row_of_an_archive_whose_check_fails_is_a_record(tmp_path: Path, ending: str) -> None:
+    task = make_task(write(tmp_path / f"a.jsonl{ending}", b"[]\n" + to_lines(post(one, "a") for one in range(50))))
+    whole = parse_file(task)
+    packed = task.path.read_bytes()
+    more = write(tmp_path / "more.gz", to_lines([post(60, "a")])).read_bytes()
+    task.path.write_bytes(packed + (flip(more) if ending == ".gz" else b"something else"))
+
+    parsed = parse_file(make_task(task.path))
+
+    assert (whole.rows, whole.records, whole.faults) == (51, 50, {"not_an_object": 1})
+    assert (parsed.rows, parsed.records, parsed.ranges, parsed.groups, parsed.retry) == (51, 0, {}, (), False)
+    assert parsed.faults == {"damaged_rows": 51, "archive_damaged": 1}
+    assert pq.read_table(task.parsed).num_rows == 0
+    listed = [(one["line"], one["fault"], one["detail"]) for one in read_list(task.faults)]
+    assert listed[0] == (1, "damaged_rows", "51 rows are of a damaged archive")
+    assert [one[:2] for one in listed[1:]] == [(52, "archive_damaged")]
+
+
+def flip(packed: bytes) -> bytes:
+    """Return a gzip file with another bit in its checksum: what comes out is as long as it was."""
+    return packed[:-8] + bytes([packed[-8] ^ 1]) + packed[-7:]
 
 
 def test_a_full_disk_is_no_fault_of_the_file(tmp_path: Path) -> None:

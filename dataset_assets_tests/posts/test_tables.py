@@ -55,7 +55,16 @@ def test_a_row_has_its_number_its_id_and_the_wanted_columns(
             [(2, "id_out_of_range", str(2**63)), (3, "id_out_of_range", str(2**64 - 1))],
         ),
         (pa.array(["5", None]), [(1, "id_not_an_integer", "a text"), (2, "no_id", "null")]),
-        (pa.array([5.0, float("nan")]), [(1, "id_not_an_integer", "a number"), (2, "id_not_an_integer", "a number")]),
+        (
+            pa.array([5.5, 5.0, float("nan"), -1.0, None, 2.0**53 + 2]),
+            [
+                (1, "id_not_an_integer", "a number"),
+                (3, "id_not_an_integer", "a number"),
+                (4, "id_out_of_range", "-1"),
+                (5, "no_id", "null"),
+                (6, "id_not_an_integer", "a number"),
+            ],
+        ),
         (pa.array([True]), [(1, "id_not_an_integer", "a boolean")]),
         (pa.array([[1]]), [(1, "id_not_an_integer", "a list")]),
         (pa.array([{"a": 1}]), [(1, "id_not_an_integer", "of type struct<a: int64>")]),
@@ -67,6 +76,31 @@ def test_a_row_without_a_usable_id_is_dropped_and_listed(tmp_path: Path, ids: pa
 
     assert said == faults
     assert len(rows) == len(ids) - len(faults)
+
+
+def test_whole_numbers_that_are_floats_are_ids(tmp_path: Path) -> None:
+    table = pa.table({"id": [5.0, None, 0.0, 2.0**40], "text": ["a", "b", "c", "d"]})
+
+    rows, faults = read(tmp_path, table)
+
+    assert rows == [(1, 5, "a", None), (3, 0, "c", None), (4, 2**40, "d", None)]
+    assert all(type(row[1]) is int for row in rows)
+    assert faults == [(2, "no_id", "null"), (4, "large_id", str(2**40))]
+
+
+def test_floats_that_may_stand_for_another_number_are_no_ids(tmp_path: Path) -> None:
+    rows, faults = read(tmp_path, pa.table({"id": pa.array([2**24, 2**24 + 2], pa.float32())}))
+
+    assert [row[1] for row in rows] == [2**24]
+    assert faults == [(2, "id_not_an_integer", "a number")]
+
+
+def test_large_ids_are_listed_by_row(tmp_path: Path) -> None:
+    for ids in ([2**31 - 1, 2**31], [None, 2**31]):
+        rows, faults = read(tmp_path, pa.table({"id": pa.array(ids, pa.int64())}))
+
+        assert rows[-1][:2] == (2, 2**31)
+        assert faults[-1] == (2, "large_id", str(2**31))
 
 
 def test_a_file_without_ids_has_no_records(tmp_path: Path) -> None:

@@ -179,3 +179,20 @@ def test_row_groups_are_the_same_however_the_rows_come(tmp_path: Path) -> None:
         write_groups(writer, [table.slice(0, 7), table.slice(7, 0), table.slice(7, 15_000), table.slice(15_007)])
 
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("slots", [[1, 3], [2, 1, 3], [1, 2], []])
+def test_a_selection_of_other_samples_is_damage(slots: list[int]) -> None:
+    crops = crops_of(*map(crop, [1, 2, 3]))
+
+    with pytest.raises(DamagedError, match="not of the same samples"):
+        list(admit(crops, chosen_of(*map(choice, slots)), shard(), Tally()))
+
+
+@pytest.mark.parametrize("where", ["reason", "drop"])
+def test_a_sample_of_which_nobody_says_whether_it_belongs_in_is_damage(where: str) -> None:
+    crops = crops_of(crop(1), crop(2, **({"reason": None} if where == "reason" else {})))
+    chosen = chosen_of(choice(1), choice(2, **({"drop": None} if where == "drop" else {})))
+
+    with pytest.raises(DamagedError, match="is not said"):
+        list(admit(crops, chosen, shard(), Tally()))

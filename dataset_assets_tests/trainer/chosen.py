@@ -60,9 +60,16 @@ def _choose_range(dataset: Dataset, key: str, rows: list[dict[str, Any]], column
         tars.setdefault(row["tar"], []).append(row)
     path = dataset.layout.record_captions(key)
     write_chosen(path, tars.values(), columns)
-    digests = {str(tar): sha256(repr(some).encode()).hexdigest() for tar, some in tars.items()}
+    digests = {
+        kind: {str(tar): _digest([(row["id"], row[column]) for row in some]) for tar, some in tars.items()}
+        for kind, column in [("captions", "caption"), *((name.removeprefix("text_"), name) for name in columns[1:])]
+    }
     work.put(path, made_from="", output="", facts={"tars": digests, "records": len(rows), "by_source": {}})
     work.finish(output=fingerprint(digests), report={"records": len(rows)})
+
+
+def _digest(texts: list[tuple[int, str]]) -> str:
+    return sha256(repr(texts).encode()).hexdigest()
 
 
 def write_chosen(path: Path, groups: Iterable[list[dict[str, Any]]], columns: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import IncompleteError, OrderError, SettingsError, SourceError
-from dataset_assets.freshness import Stage
+from dataset_assets.freshness import Stage, upstream
 from dataset_assets.posts.choose import choose_captions
 from dataset_assets.posts.index import index_records
 from dataset_assets.settings import parse_settings
@@ -102,6 +102,23 @@ def test_records_are_merged_with_the_ids_tags_and_sizes_of_a_file(folder: Path) 
     assert sorted(read(folder)) == sorted([*OWN, "meta_cap.tar.gz", "report.json", "report.md", "report.png"])
     assert load(folder, "report.json")["ids"] == 4
     assert set(report["files"]) == set(read(folder))
+
+
+def test_files_alone_are_merged_without_images_and_records(folder: Path) -> None:
+    write_json(folder / "meta_lat.json", LATENTS)
+    trainer = {"ids": "meta_lat.json", "tags": "meta_lat.json", "latents": "meta_lat.json", "archives": False}
+    settings = parse_settings({"dataset": {"root": "out"}, "trainer": trainer}, folder=folder)
+    with open_dataset(settings) as dataset:
+        assert upstream(settings, Stage.TRAINER_METADATA) == ()
+        assert list(judge_all(dataset)) == [(Stage.TRAINER_METADATA, "")]
+        report = write_trainer_metadata(dataset).report
+        assert write_trainer_metadata(dataset).reused
+        assert judge_all(dataset)[Stage.TRAINER_METADATA, ""].fresh
+        write_json(folder / "meta_lat.json", {"7": LATENTS["7"]})
+        assert write_trainer_metadata(dataset).report["ids"] == 1
+    assert report["log"] == "ids: 4, missing tags: 0, missing caption: 4, missing latent: 0"
+    size = {"train_resolution": [64, 32], "image_size": [64, 32]}
+    assert load(folder, "meta_merged.json") == {"7": {"tags": "a, b", "caption": "a, b", **size}}
 
 
 def test_it_is_fresh_until_an_input_or_a_file_changes(folder: Path) -> None:

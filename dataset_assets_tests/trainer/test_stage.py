@@ -87,6 +87,22 @@ def small(tmp_path: Path) -> Iterator[Dataset]:
         yield dataset
 
 
+def test_only_the_tars_of_the_kind_are_written_again_whose_texts_changed(tmp_path: Path) -> None:
+    for text_tars, again in (([], set()), (["tags"], {"tags/3.tar", "tags/3.json"})):
+        rows = [{"id": one, "regular_summary": "a", "response_finish_reason": "STOP", "tags": "t"} for one in range(20)]
+        path = tmp_path / "some.jsonl"
+        with opening(tmp_path, **SMALL | {"padding": 1}, text_tars=text_tars) as dataset:
+            for _ in range(2):
+                path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+                index_records(dataset)
+                for key in ("0-4", "5-9"):
+                    choose_captions(dataset, key)
+                before = inodes(export(tmp_path)) if export(tmp_path).exists() else {}
+                write_all(dataset)
+                rows[13]["tags"] = "another"
+            assert find_written(export(tmp_path), before) == again
+
+
 # webdataset leaves the last tar to the garbage collector.
 @pytest.mark.slow
 @pytest.mark.filterwarnings(r"ignore:Exception ignored in. <_io\.FileIO:pytest.PytestUnraisableExceptionWarning")

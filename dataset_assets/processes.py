@@ -1,0 +1,65 @@
+"""What all our processes have in common: they end with the one that started them, and leave Ctrl-C to it.
+
+What a process does is not known here; images/workers.py and posts/workers.py hand out work, others use pools.
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from multiprocessing import context as contexts
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
+from multiprocessing.connection import wait
+from os import _exit
+
+
+def end_with_parent() -> None:
+    """Let this process end when its parent dies, also when that is killed, and in the middle of a call that hangs."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        _exit(1)
+
+
+@contextmanager
+def ignored_by_children() -> Iterator[None]:
+    """Let Ctrl-C pass by the processes that are started in the block, also while they are still importing."""
+    resource_tracker.ensure_running()  # starting it would unblock SIGINT
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def prepare_forks(module: str) -> contexts.ForkServerContext:
+    """Return what starts processes that have `module` imported already; it begins to import it, if nothing did before.
+
+    Forking this process would copy locks that its threads hold. A server that does nothing but fork has none, and what
+    it has imported is in memory once for all. There is one server: of several modules the first is the one it imports.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload([module])
+    with ignored_by_children():
+        forkserver.ensure_running()
+    return context
+
+
+class _NoPandas(MetaPathFinder):
+    """Says that pandas is not there."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Refuse pandas, and leave every other module to who can find it."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name=name)
+
+
+def refuse_pandas() -> None:
+    """Let Arrow do without pandas in this process: it takes a third of a second to ask it whether a value is its."""
+    sys.meta_path.insert(0, _NoPandas())
