@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := data/demo
 
-.PHONY: help install demo test proofs check format bench bench-noop bench-captions bench-archives dev clean
+.PHONY: help install demo test proofs check format bench bench-noop bench-captions bench-archives \
+	bench-posts bench-tars1k bench-merge dev clean
 
 help:  ## list what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +56,15 @@ bench-captions: install  ## measure how fast a model is asked for captions
 
 bench-archives: install  ## measure memory over a large tar and a large Parquet file
 	$(BIN)/python benchmarks/archives.py --folder '$(BENCH)' --report benchmarks/ARCHIVES.md
+
+bench-posts: install  ## measure how fast records become captions
+	$(BIN)/python benchmarks/posts.py --folder '$(BENCH)/posts' --report benchmarks/POSTS.md
+
+bench-tars1k: install  ## measure numbered tars against hashing alone
+	$(BIN)/python benchmarks/tars1k.py --folder '$(BENCH)/tars1k' --report benchmarks/TARS1K.md
+
+bench-merge: install  ## measure the merge of trainer metadata against a plain loop
+	$(BIN)/python benchmarks/merge.py --folder '$(BENCH)/merge' --report benchmarks/MERGE.md
 
 CONFIG ?= dataset.toml
 PORT ?= 3000

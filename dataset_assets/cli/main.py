@@ -76,7 +76,7 @@ def init(folder: Path, source: Path | None, records: str | None, name: str | Non
 @click.option(
     "--checksum", is_flag=True, help="Read every source file: content decides what changed, not size and time."
 )
-@click.option("--allow-empty", is_flag=True, help="Go on where a source that had images has none any more.")
+@click.option("--allow-empty", is_flag=True, help="Go on where a source has no images, or no records, any more.")
 @click.option("--strict", is_flag=True, help="Stop where a model's key is missing, instead of leaving it out.")
 def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool, strict: bool) -> None:
     """Bring everything up to date, from the scan to the card.

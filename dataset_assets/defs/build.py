@@ -51,7 +51,8 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False,
             config = {"ops": {Stage.RAW_IMAGES: {"config": {"checksum": checksum, "allow_empty": allow_empty}}}}
             _build_images(dataset, runner, config)
         if settings.records:
-            _build_records(dataset, runner, list(settings.records.ranges))
+            config = {"ops": {Stage.CAPTION_RECORDS: {"config": {"allow_empty": allow_empty}}}}
+            _build_records(dataset, runner, list(settings.records.ranges), config)
         if settings.trainer and not judge_all(dataset)[Stage.TRAINER_METADATA, ""].fresh:
             runner.run([Stage.TRAINER_METADATA])
 
@@ -76,9 +77,12 @@ def _build_images(dataset: Dataset, runner: "_Runner", config: dict[str, Any]) -
         raise DatasetError("\n".join(faults))
 
 
-def _build_records(dataset: Dataset, runner: "_Runner", ranges: Sequence[str]) -> None:
-    """Bring everything that is made of records up to date, trainer metadata apart. Raises DatasetError."""
-    runner.run([Stage.CAPTION_RECORDS])
+def _build_records(dataset: Dataset, runner: "_Runner", ranges: Sequence[str], config: dict[str, Any]) -> None:
+    """Bring everything that is made of records up to date, trainer metadata apart; `config` is of their reading.
+
+    Raises DatasetError.
+    """
+    runner.run([Stage.CAPTION_RECORDS], config=config)
     for chunk in list(split_stale(dataset.settings, ranges, judge_all(dataset))):
         runner.run(chunk.stages, chunk=chunk)
 

@@ -12,6 +12,13 @@ class ScanConfig(dg.Config):
     allow_empty: bool = False  # take it that a source that had images has none any more
 
 
+class RecordsConfig(dg.Config):
+    """How caption_records reads its files."""
+
+    force: bool = False  # read every file again
+    allow_empty: bool = False  # take it that there are no records any more
+
+
 class StageConfig(dg.Config):
     """How every other stage is run."""
 

@@ -9,7 +9,8 @@ from dataset_assets.work import Outcome
 
 _MARKUP = "\\`*_{}[]<>()#+!|&$~"
 
-_HIDDEN = {"inputs", "digests", "sources", "sight", "order", "listing"}
+_HIDDEN = {"inputs", "digests", "sight", "order", "listing"}
+_COUNTED = {"files": "bytes"}  # what a table counts, where it is not what the others of its report count
 
 # What the first column of a table of counts is called.
 _COLUMNS = {
@@ -42,12 +43,12 @@ def describe(outcome: Outcome, *, counted: str = "images") -> dict[str, Any]:
     """
     shown: dict[str, Any] = {"reused": outcome.reused}
     for name, value in outcome.report.items():
-        if name in _HIDDEN:
+        if name in _HIDDEN or isinstance(value, list):
             continue
         if not isinstance(value, dict):
             shown[name] = value
         elif all(isinstance(count, int) for count in value.values()):
-            shown[name] = make_table(value, _COLUMNS.get(name, name), counted)
+            shown[name] = make_table(value, _COLUMNS.get(name, name), _COUNTED.get(name, counted))
         else:
             shown[name] = dg.MetadataValue.json(value)
     return shown

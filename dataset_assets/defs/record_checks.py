@@ -1,19 +1,27 @@
 """Asset checks of group `records`: blocking where something would be lost, a warning where a person should look."""
 
+from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
 
 import dagster as dg
 
-from dataset_assets.catalog.state import load_states
+from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import as_cell, make_table
 from dataset_assets.freshness import Stage, find_state
 from dataset_assets.posts.index import list_faults
+from dataset_assets.storage.parquet import open_table
+from dataset_assets.trainer.merged import CAPTIONS
 
 _MOST_DROPPED = 0.01  # of the rows: more is rarely meant
 _MOST_MISSING = 0.05  # of the ids
 _LISTED = 20  # faults in the metadata
+_EMPTY = "empty"  # of an id without a caption
+_CAPTION = b'": {"caption": "'  # how a caption begins; inside of one a quotation mark has a backslash
+_PIECE = 1 << 24  # bytes
 
 
 @dg.asset_check(
@@ -47,14 +55,45 @@ def records_read(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=Stage.CAPTION_RECORDS,
     blocking=True,
-    description="Every row is a record or counted with the reason why not. A failure is a defect: report it.",
+    description=(
+        "The files that were made of the records have as many rows as were read and not dropped. When it fails: the "
+        "disk lost something; materialize caption_records with force."
+    ),
 )
-def rows_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
-    """Compare what was read and dropped with the rows there are."""
+def records_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+    """Compare the rows of the parsed files with the records that were counted while they were read."""
+    with failing():
+        with dataset.catalog.reading() as connection:
+            report = find_state(load_states(connection, [""]), Stage.CAPTION_RECORDS).report
+            pieces = load_pieces(connection, Stage.CAPTION_RECORDS, "")
+        there = sum(_count_rows(dataset.layout.root / piece.path) for piece in pieces if piece.path)
+    counted = report["rows"] - report["dropped"]
+    return dg.AssetCheckResult(passed=there == counted, metadata={"records": there, "counted": counted})
+
+
+def _count_rows(path: Path) -> int:
+    with open_table(path) as file:
+        return int(file.metadata.num_rows)
+
+
+@dg.asset_check(
+    asset=Stage.CAPTIONS_1KTAR,
+    blocking=True,
+    description=(
+        "The tars have a member for every id that has a caption, and none for others. When it fails: materialize the "
+        "range again with force; if it fails again, it is a defect: report it."
+    ),
+)
+def members_add_up(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+    """Compare the members of the tars with the captions that were chosen."""
+    keys = context.partition_keys
     with failing(), dataset.catalog.reading() as connection:
-        report = find_state(load_states(connection, [""]), Stage.CAPTION_RECORDS).report
-    rows, counted = report["rows"], report["records"] + report["dropped"]
-    return dg.AssetCheckResult(passed=rows == counted, metadata={"rows": rows, "counted": counted})
+        states = load_states(connection, keys)
+        chosen = [find_state(states, Stage.RECORD_CAPTIONS, key).report["by_source"] for key in keys]
+        tars = [find_state(states, Stage.CAPTIONS_1KTAR, key).report["members"] for key in keys]
+    captions = sum(count for counts in chosen for label, count in counts.items() if label != _EMPTY)
+    members = sum(counts.get("captions", 0) for counts in tars)
+    return dg.AssetCheckResult(passed=captions == members, metadata={"captions": captions, "members": members})
 
 
 @dg.asset_check(
@@ -68,8 +107,9 @@ def metadata_complete(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult
     """Warn when much is missing."""
     with failing(), dataset.catalog.reading() as connection:
         report = find_state(load_states(connection, [""]), Stage.TRAINER_METADATA).report
+    given = {name: count for name, count in report["missing"].items() if name not in report.get("not_given", ())}
     return dg.AssetCheckResult(
-        passed=all(count <= report["ids"] * _MOST_MISSING for count in report["missing"].values()),
+        passed=all(count <= report["ids"] * _MOST_MISSING for count in given.values()),
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
             "ids": report["ids"],
@@ -82,15 +122,28 @@ def metadata_complete(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult
 @dg.asset_check(
     asset=Stage.TRAINER_METADATA,
     blocking=True,
-    description="The sources of the texts add up to the ids. A failure is a defect: report it.",
+    description=(
+        "The metadata has as many captions as its report counts. When it fails: materialize it again with force; if it "
+        "fails again, it is a defect: report it."
+    ),
 )
-def ids_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
-    """Compare the ids with what their texts are from."""
+def captions_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+    """Compare the captions in meta_cap.json with the ids that have one."""
     with failing(), dataset.catalog.reading() as connection:
         report = find_state(load_states(connection, [""]), Stage.TRAINER_METADATA).report
-    counted = sum(report["sources"].values())
-    return dg.AssetCheckResult(passed=counted == report["ids"], metadata={"ids": report["ids"], "counted": counted})
+    with (dataset.layout.trainer / CAPTIONS).open("rb") as file:
+        there = sum(chunk.count(_CAPTION) for chunk in _overlap(file))
+    counted = report["ids"] - report["missing"]["caption"]
+    return dg.AssetCheckResult(passed=there == counted, metadata={"captions": there, "counted": counted})
 
 
-RECORD_CHECKS: tuple[dg.AssetChecksDefinition, ...] = (records_read, rows_add_up)
-TRAINER_CHECKS: tuple[dg.AssetChecksDefinition, ...] = (metadata_complete, ids_add_up)
+def _overlap(file: BinaryIO) -> Iterator[bytes]:
+    """Yield a file in pieces, each with so much of the one before that nothing is cut in two."""
+    rest = b""
+    while data := file.read(_PIECE):
+        yield rest + data
+        rest = (rest + data)[1 - len(_CAPTION) :]
+
+
+RECORD_CHECKS: tuple[dg.AssetChecksDefinition, ...] = (records_read, records_add_up, members_add_up)
+TRAINER_CHECKS: tuple[dg.AssetChecksDefinition, ...] = (metadata_complete, captions_add_up)

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from dataset_assets.dataset import Dataset
-from dataset_assets.defs.config import StageConfig
+from dataset_assets.defs.config import RecordsConfig, StageConfig
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.partitions import BACKFILL, report_partitions
@@ -60,10 +60,10 @@ def _make_caption_records() -> dg.AssetsDefinition:
         ),
     )
     def caption_records(
-        config: StageConfig, dataset: dg.ResourceParam[Dataset], progress: dg.ResourceParam[Progress]
+        config: RecordsConfig, dataset: dg.ResourceParam[Dataset], progress: dg.ResourceParam[Progress]
     ) -> dg.MaterializeResult[Any]:
         with failing():
-            outcome = index_records(dataset, force=config.force, progress=progress)
+            outcome = index_records(dataset, **config.model_dump(), progress=progress)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(outcome.state.output), metadata=describe(outcome, counted="rows")
         )

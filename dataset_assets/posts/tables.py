@@ -95,9 +95,9 @@ def _are_ids(column: pa.Array) -> bool:
     return least is None or (least >= 0 and most <= LARGEST_ID)
 
 
-def _find_whole(values: Sequence[float | None], largest: int) -> list[float | None]:
-    """Return floats with the whole ones among them, up to the largest that is exact, as integers."""
-    return [int(one) if one is not None and one.is_integer() and abs(one) <= largest else one for one in values]
+def _find_whole(values: Sequence[float | None], end: int) -> list[float | None]:
+    """Return floats with the whole ones among them, up to where they are no longer exact, as integers."""
+    return [int(one) if one is not None and one.is_integer() and abs(one) < end else one for one in values]
 
 
 def _read_texts(column: pa.Array | None, rows: int) -> pa.Array | None:

@@ -78,9 +78,9 @@ def read_columns(source: Input, groups: Sequence[int]) -> Iterator[tuple[pa.Tabl
         batch_rows = max(_BATCH * max(rows, 1) // max(size, 1), 1)
         row = sum(file.metadata.row_group(group).num_rows for group in range(groups[0]))
         for batch in file.iter_batches(batch_rows, row_groups=list(groups), columns=wanted):
-            names = batch.schema.names
-            firsts = [names.index(name) for name in dict.fromkeys(names)]  # two may have the same name
-            yield _read_batch(pa.Table.from_batches([batch.select(firsts)]), source, row)
+            names = batch.schema.names  # of two of a name, the first counts
+            columns = {name: _simplify(batch.column(names.index(name))) for name in names}
+            yield _read_batch(pa.table(columns), source, row)
             row += len(batch)
 
 
@@ -132,21 +132,35 @@ def _read_ids(table: pa.Table) -> tuple[Ids, Ids, dict[int, str]]:
     return ids, spellings, {index: key for index, key in enumerate(found) if isinstance(key, str)}
 
 
+def _simplify(values: pa.Array) -> pa.Array:
+    """Return texts as large_string, numbers and lists of numbers as they are, and of any other value False."""
+    kind = values.type
+    if _is_text(kind):
+        return values.cast(pa.large_string())
+    if _is_number(kind) or pa.types.is_null(kind) or (_is_list(kind) and _is_number(kind.value_type)):
+        return values
+    return pa.array(np.zeros(len(values), bool), mask=values.is_null().to_numpy(False))
+
+
 def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_text(kind.value_type)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def _list_values(values: pa.Array) -> list[Any]:
-    """Return numbers, and texts as `mend_text` takes them; False for values of any other type."""
-    kind = values.type
-    if _is_text(kind):
-        texts = values.cast(pa.large_string()).cast(pa.large_binary()).to_pylist()
-        return [None if text is None else decode(text) for text in texts]
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
+    """Return what is in a column, texts as `mend_text` takes them."""
+    if not pa.types.is_large_string(values.type):
         return list(values.to_pylist())
-    return [False if valid else None for valid in values.is_valid().to_pylist()]
+    return [None if text is None else decode(text) for text in values.cast(pa.large_binary()).to_pylist()]
 
 
 def _read_texts(
@@ -156,11 +170,11 @@ def _read_texts(
     values = table[column].combine_chunks() if column in table.column_names else pa.nulls(len(table))
     if pa.types.is_null(values.type):
         return make_text_columns(values.cast(pa.large_string()), name)
-    if not _is_text(values.type):
+    if not pa.types.is_large_string(values.type):
         columns = make_text_columns(pa.nulls(len(table), pa.large_string()), name)
         given = values.is_valid().to_numpy(False)
         return columns | {f"{name}_lack": np.where(given, Lack.NOT_TEXT, Lack.NO_TEXT).astype(np.int8)}
-    texts = values.cast(pa.large_string())
+    texts = values
     try:
         texts.validate(full=True)
     except pa.ArrowInvalid:
@@ -183,26 +197,13 @@ def _read_sizes(table: pa.Table) -> dict[str, Any]:
         if all(pc.all(pc.and_(pc.greater(side, 0), pc.less_equal(side, LARGEST_SIDE))).as_py() for side in sides):
             width, height = (side.cast(pa.int32()) for side in sides)
             return {"width": width, "height": height, "latent_lack": np.zeros(len(table), np.int8)}
-    values = [_list_sizes(there[name]) for name in SIZE_FIELDS if name in there]
+    values = [_list_values(there[name]) for name in SIZE_FIELDS if name in there]
     if there.keys() >= set(_SIDES):
         pairs = zip(*(_list_values(there[name]) for name in _SIDES), strict=True)
         values.append([None if pair == (None, None) else list(pair) for pair in pairs])
     if not values:
         values.append([None] * len(table))
     return size_columns([judge_size(*row) for row in zip(*values, strict=True)])
-
-
-def _list_sizes(values: pa.Array) -> list[Any]:
-    """Return lists of numbers; False for values of any other type."""
-    if _is_list(values.type) and (
-        pa.types.is_integer(values.type.value_type) or pa.types.is_floating(values.type.value_type)
-    ):
-        return list(values.to_pylist())
-    return [False if valid else None for valid in values.is_valid().to_pylist()]
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _is_plain(lists: pa.Array) -> bool:

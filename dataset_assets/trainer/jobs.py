@@ -52,23 +52,6 @@ class MadeTar:
     members: int
 
 
-def find_groups(path: Path) -> dict[int, list[tuple[int, int]]]:
-    """Return which row groups of a table of chosen captions are each tar's: their numbers and rows.
-
-    Raises StorageError where it cannot be read; DamagedError, which is one, where a row group is of several tars.
-    """
-    found: dict[int, list[tuple[int, int]]] = {}
-    with open_table(path) as file:
-        column = file.schema_arrow.get_field_index("tar")
-        for number in range(file.num_row_groups if column >= 0 else 0):
-            group = file.metadata.row_group(number)
-            statistics = group.column(column).statistics
-            if statistics is None or not statistics.has_min_max or statistics.min != statistics.max:
-                raise DamagedError(f"{path}: row group {number} is not of one tar")
-            found.setdefault(statistics.min, []).append((number, group.num_rows))
-    return found
-
-
 def begin_work() -> None:
     """Let this process end with its parent, also when that is killed; Ctrl-C is the parent's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from math import isnan
 from zlib import crc32
 
 LARGEST_ID = (1 << 63) - 1
@@ -44,7 +45,7 @@ def judge_id(value: object) -> Key | str:
     """Return the id that a value is, and its spelling, or what is wrong with it. A whole float is an integer."""
     if isinstance(value, str):
         return read_key(value) or "no_id"
-    if value is None or value != value:  # not a number: what a null is in a column of floats
+    if value is None or (isinstance(value, float) and isnan(value)):  # what a null becomes in a column of floats
         return "no_id"
     number = int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST_EXACT else value
     if type(number) is not int:

@@ -24,7 +24,7 @@ from dataset_assets.processes import end_with_parent, refuse_pandas
 from dataset_assets.progress import Progress
 from dataset_assets.storage.atomic import TEMPORARY_SUFFIX
 from dataset_assets.trainer.merged import Form
-from dataset_assets.trainer.outputs import Outputs
+from dataset_assets.trainer.outputs import Outputs, settle
 from dataset_assets.trainer.portions import Portion, plan_portions
 from dataset_assets.trainer.read import Reading, read_inputs
 from dataset_assets.trainer.rows import Input, Role
@@ -32,6 +32,9 @@ from dataset_assets.trainer.spill import Ids, Spill, read_ids
 from dataset_assets.trainer.stretch import COLUMNS, Stretch, Writer
 from dataset_assets.trainer.tally import Tally
 from dataset_assets.trainer.turns import Turns
+from dataset_assets.trainer.unpack import unpacking
+
+FAULTS = "faults.jsonl"  # what is wrong with inputs in which nothing is right
 
 # Small portions and ranges spare memory, and the time to clear it; too many are too many files, each with a part of
 # every range where ids come in no order.
@@ -52,7 +55,7 @@ class Merged:
     files: Mapping[str, Path]
     tally: Tally
     rows: Mapping[Path, int]  # entries with an id in each input
-    faults: Mapping[str, int]  # entries without one, by kind
+    faults: Mapping[str, int]  # entries without one, or with texts that had to be mended, by kind
     listed: Path | None = None  # these, a line of JSON each
 
 
@@ -73,7 +76,20 @@ def merging(
     `folder` is where they are made, and is there. An input may have several roles; of an id that a role has several
     times the last one counts. Raises SourceError for an input that cannot be read and StorageError for a full disk.
     """
+    with (
+        unpacking(inputs, folder) as files,
+        _merging(files, folder, form, workers=workers, progress=progress, step=step, stretch=stretch) as merged,
+    ):
+        yield merged
+
+
+@contextmanager
+def _merging(
+    inputs: Sequence[Input], folder: Path, form: Form, *, workers: int, progress: Progress, step: int, stretch: int
+) -> Iterator[Merged]:
     outputs = Outputs(folder, form)
+    unused = folder / FAULTS
+    unused.unlink(missing_ok=True)
     saved, listed = (folder / f".{name}.{os.getpid()}{TEMPORARY_SUFFIX}" for name in ("ids", "faults"))
     try:
         size = _measure(inputs)
@@ -81,6 +97,8 @@ def merging(
         starts = outputs.begin()
         with starting(outputs.paths, starts, form, saved, workers if size >= _WORTH_A_PROCESS else 0) as (pool, turns):
             reading = _read(portions, pool, progress, listed)
+            if not reading.find("ids"):
+                raise SourceError(_explain(inputs, reading, listed, unused))
             ids = read_ids(reading.find("ids"))
             _save(saved, ids)
             stretches = cut_ids(
@@ -110,7 +128,7 @@ def _measure(inputs: Sequence[Input]) -> int:
     size = 0
     for source in inputs:
         try:
-            size += source.path.stat().st_size
+            size += source.place.stat().st_size
         except OSError as error:
             raise SourceError(f"cannot read {source.path}: {error.strerror or error}") from None
     return size
@@ -122,10 +140,20 @@ def _read(portions: Sequence[Portion], pool: Executor, progress: Progress, liste
             reading = read_inputs(portions, pool, progress, file)
     except OSError as error:
         raise StorageError(f"cannot write {listed}: {error.strerror or error}") from None
-    if not reading.find("ids"):
-        names = ", ".join(str(path) for path in dict.fromkeys(one.source.path for one in portions))
-        raise SourceError(f"no id was found: there is nothing to merge in {names or 'the inputs, which are empty'}")
     return reading
+
+
+def _explain(inputs: Sequence[Input], reading: Reading, listed: Path, kept: Path) -> str:
+    """Return why there is nothing to merge; the list of faults is kept where there are any."""
+    names = ", ".join(str(source.path) for source in inputs if "ids" in source.roles)
+    if not reading.faults:
+        return f"no id was found: there is no entry in {names or 'any input'}"
+    settle(listed, kept)
+    (fault, count), *_ = reading.faults.most_common(1)
+    return (
+        f"no id was found in {names or 'any input'}: {reading.faults.total():,} entries of all inputs have faults, "
+        f"{count:,} of them {fault}; they are listed in {kept}"
+    )
 
 
 @contextmanager
@@ -183,7 +211,7 @@ def _save(path: Path, ids: Ids) -> None:
 def cut_ids(ids: Ids, saved: Path, reading: Reading, inputs: Sequence[Input], count: int) -> list[Stretch]:
     """Return `count` ranges, or as many as there are ids, of about as many ids each; together they are all numbers."""
     cuts = np.unique(np.linspace(0, len(ids), count + 1, dtype=np.int64)).tolist()
-    given: list[Role] = [role for role in COLUMNS if any(role in source.roles for source in inputs)]
+    given: list[Role] = [role for role in ("ids", *COLUMNS) if any(role in source.roles for source in inputs)]
     spills = {role: reading.find(role) for role in given}
     stretches = []
     for number, (start, stop) in enumerate(pairwise(cuts)):

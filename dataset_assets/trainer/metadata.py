@@ -6,20 +6,21 @@ The merge itself is merge.py's, and a bucketed export's metadata is export.py's.
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from shutil import copyfileobj
 
 from dataset_assets.catalog.state import load_pieces
 from dataset_assets.damage import INDEX
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import OrderError, SettingsError, StorageError
+from dataset_assets.errors import DamagedError, OrderError, SettingsError, StorageError
 from dataset_assets.freshness import Stage, fingerprint, upstream
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import Settings, TrainerSettings
 from dataset_assets.status import require_fresh
 from dataset_assets.storage.atomic import write_bytes
 from dataset_assets.storage.layout import Layout
+from dataset_assets.storage.parquet import open_table
 from dataset_assets.trainer.columns import find_tags
 from dataset_assets.trainer.export import merging_export
 from dataset_assets.trainer.merge import Merged, merging
@@ -28,7 +29,7 @@ from dataset_assets.trainer.outputs import settle
 from dataset_assets.trainer.plot import draw_report
 from dataset_assets.trainer.report import describe, dump_report, write_markdown
 from dataset_assets.trainer.rows import Input, Lack, Role
-from dataset_assets.work import Outcome, Work, begin, holding_lock
+from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
 REPORT, REPORT_TEXT, REPORT_PLOT = "report.json", "report.md", "report.png"
 
@@ -59,8 +60,8 @@ def write_trainer_metadata(dataset: Dataset, *, force: bool = False, progress: P
     except OSError as error:
         raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
     form = _make_form(settings)
-    with _merging(dataset, settings.trainer, form, progress) as merged:
-        report = describe(merged.tally, _name_rows(settings, merged), merged.faults)
+    with _condemning(dataset), _merging(dataset, settings.trainer, form, progress) as merged:
+        report = describe(merged.tally, _name_rows(dataset, merged), merged.faults)
         _add_reasons(merged)
         for name, path in merged.files.items():
             _put(work, form, name, path)
@@ -77,11 +78,12 @@ def write_trainer_metadata(dataset: Dataset, *, force: bool = False, progress: P
     return work.finish(output=fingerprint(work.inputs, report), report={**report, "files": sizes})
 
 
-def list_inputs(settings: Settings, layout: Layout) -> list[Input]:
+def list_inputs(dataset: Dataset) -> list[Input]:
     """Return the files that are merged, in the order of the settings; [] where it is the export that metadata is of.
 
     Raises SettingsError where ids come from the export and the rest does not.
     """
+    settings = dataset.settings
     trainer = settings.trainer
     assert trainer is not None
     given = {role: getattr(trainer, role) for role in _ROLES}
@@ -95,9 +97,9 @@ def list_inputs(settings: Settings, layout: Layout) -> list[Input]:
     for role, path in given.items():
         if path:
             roles.setdefault(settings.resolve(path), set()).add(role)
-    inputs = [Input(path=path, roles=frozenset(found)) for path, found in roles.items()]
+    inputs = [Input(path=path, roles=frozenset(found), name=_name(settings, path)) for path, found in roles.items()]
     own = frozenset(role for role, path in given.items() if not path and role != "latents")
-    return [*(_list_own(settings, layout, own) if own else ()), *inputs]
+    return [*(_list_own(settings, dataset.layout, own) if own else ()), *inputs]
 
 
 def _list_own(settings: Settings, layout: Layout, roles: frozenset[Role]) -> Iterator[Input]:
@@ -106,7 +108,25 @@ def _list_own(settings: Settings, layout: Layout, roles: frozenset[Role]) -> Ite
         path = layout.record_captions(key)
         found = roles if "tags" not in roles or find_tags(path) else roles - {"tags"}
         if found:
-            yield Input(path=path, roles=frozenset(found), own=True)
+            yield Input(path=path, roles=frozenset(found), own=True, name=_name(settings, path))
+
+
+@contextmanager
+def _condemning(dataset: Dataset) -> Iterator[None]:
+    """Remove those of our own captions that turn out to be damaged, so that the next build makes them again.
+
+    Raises DamagedError, which says so.
+    """
+    try:
+        yield
+    except DamagedError:
+        records = dataset.settings.records
+        for key in records.ranges if records else ():  # who found it was another process: which one is it?
+            path = dataset.layout.record_captions(key)
+            with condemning(dataset, (Stage.RECORD_CAPTIONS, key, 0), path), open_table(path) as file:
+                for group in range(file.num_row_groups):
+                    file.read_row_group(group)
+        raise
 
 
 def _make_form(settings: Settings) -> Form:
@@ -125,7 +145,7 @@ def _merging(
     dataset: Dataset, trainer: TrainerSettings, form: Form, progress: Progress
 ) -> AbstractContextManager[Merged]:
     settings, folder = dataset.settings, dataset.layout.trainer
-    if inputs := list_inputs(settings, dataset.layout):
+    if inputs := list_inputs(dataset):
         return merging(inputs, folder, form, workers=settings.workers, progress=progress)
     with dataset.catalog.reading() as connection:
         shards = [piece for piece in load_pieces(connection, Stage.SHARDS) if piece.path]
@@ -134,14 +154,18 @@ def _merging(
     return merging_export(indexes, folder, form, progress=progress)
 
 
-def _name_rows(settings: Settings, merged: Merged) -> dict[str, int]:
+def _name_rows(dataset: Dataset, merged: Merged) -> dict[str, int]:
     """Return how many entries each input had, by its path as a person knows it."""
-    own = {settings.root / "records" / "captions"}
+    records = dataset.settings.records
+    own = {dataset.layout.record_captions(key) for key in (records.ranges if records else ())}
     rows: Counter[str] = Counter()
     for path, count in merged.rows.items():
-        near = path.relative_to(settings.folder) if path.is_relative_to(settings.folder) else path
-        rows["(records)" if path.parent in own else str(near)] += count
+        rows["(records)" if path in own else _name(dataset.settings, path)] += count
     return dict(rows)
+
+
+def _name(settings: Settings, path: Path) -> str:
+    return str(path.relative_to(settings.folder) if path.is_relative_to(settings.folder) else path)
 
 
 def _add_reasons(merged: Merged) -> None:

@@ -58,22 +58,23 @@ class _Pairs(list[Any]):
     """The pairs of a JSON object, repeated keys included."""
 
 
-def cut_object(path: Path, step: int) -> list[Span]:
-    """Return the spans of a file's entries, each of about `step` bytes.
+def cut_object(path: Path, step: int, name: Path | None = None) -> list[Span]:
+    """Return the spans of a file's entries, each of about `step` bytes; messages call it `name`.
 
     Raises SourceError where it cannot be read, or is no JSON object by its first and last byte.
     """
+    name = name or path
     try:
         with path.open("rb") as file:
-            start, end = _find_braces(file, path)
+            start, end = _find_braces(file, name)
             cuts = [start]
             while (after := cuts[-1] + step) < end:
-                cut = _find_cut(file, path, after, end)
+                cut = _find_cut(file, name, after, end)
                 if cut is None:
                     break
                 cuts.append(cut)
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+        raise SourceError(f"cannot read {name}: {error.strerror or error}") from error
     return list(zip(cuts, [*cuts[1:], end], strict=True))
 
 

@@ -20,7 +20,7 @@ from dataset_assets.trainer.objects import cut_object, read_object
 from dataset_assets.trainer.rows import Entries, Input, make_columns
 from dataset_assets.trainer.spill import Spill, write_spill
 
-KINDS = {".json": "object", ".jsonl": "lines", ".ndjson": "lines", ".parquet": "table"}
+_KINDS = {".json": "object", ".jsonl": "lines", ".ndjson": "lines", ".parquet": "table"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def parse_portion(portion: Portion) -> Parsed:
     parts: Iterable[tuple[pa.Table, list[dict[str, Any]]]]
     lines = 0
     with _reading(source.path):
-        match _find_kind(source.place):
+        match _find_kind(source):
             case "object":
                 with source.place.open("rb") as file:
                     file.seek(start)
@@ -108,9 +108,9 @@ def _spill(portion: Portion, parts: Iterable[tuple[pa.Table, list[dict[str, Any]
 
 def _cut(source: Input, step: int) -> list[tuple[int, int]]:
     with _reading(source.path):
-        match _find_kind(source.place):
+        match _find_kind(source):
             case "object":
-                return cut_object(source.place, step)
+                return cut_object(source.place, step, source.path)
             case "lines":
                 size = source.place.stat().st_size
                 return [(start, min(start + step, size)) for start in range(0, size, step)]
@@ -128,10 +128,13 @@ def _join_groups(sizes: Sequence[int], step: int) -> Iterator[tuple[int, int]]:
             start, held = group + 1, 0
 
 
-def _find_kind(path: Path) -> str:
-    kind = KINDS.get(path.suffix.lower())
-    if kind is None:
-        raise SourceError(f"{path}: its name does not say what it is; it has to end in one of {', '.join(KINDS)}")
+def _find_kind(source: Input) -> str:
+    kind = _KINDS.get(source.ending or source.path.suffix.lower())
+    if kind is None or (source.unpacked and kind == "table"):
+        raise SourceError(
+            f"{source.path}: its name does not say what it is; it has to end in one of {', '.join(_KINDS)}, "
+            "and after them, but for .parquet, may be .gz or .zst; or in .tar.gz"
+        )
     return kind
 
 

@@ -6,11 +6,15 @@ from typing import Any
 
 from dataset_assets.errors import IncompleteError
 from dataset_assets.trainer.merged import MISSING
+from dataset_assets.trainer.rows import Lack, Mended
 from dataset_assets.trainer.tally import BIN, FINDINGS, Tally
+from dataset_assets.trainer.texts import WORD
+
+_NOT_GIVEN = Lack.NO_INPUT.name.lower()
 
 RULE = (
-    "Tokens are estimated without a tokenizer: a run of letters is one, a run of punctuation is one, and so are every "
-    "digit and every character outside ASCII."
+    f"Tokens are estimated without a tokenizer: a run of letters is one for every {WORD} of them begun, a run of "
+    "punctuation is one, and so are every digit and every character outside ASCII."
 )
 
 SOURCES = (
@@ -42,6 +46,7 @@ def describe(tally: Tally, rows: Mapping[str, int], faults: Mapping[str, int]) -
         "ids": tally.ids,
         "missing": {name: sum(reasons.values()) for name, reasons in lacking.items()},
         "reasons": lacking,
+        "not_given": [name for name, reasons in lacking.items() if _NOT_GIVEN in reasons],  # nothing to look in
         "sources": dict(sorted(tally.sources.items(), key=lambda item: (-item[1], item[0]))),
         "findings": {name: tally.findings.get(name, 0) for name in FINDINGS},
         "examples": {name: tally.examples[name] for name in FINDINGS if name in tally.examples},
@@ -49,6 +54,7 @@ def describe(tally: Tally, rows: Mapping[str, int], faults: Mapping[str, int]) -
         "entries": dict(rows),
         "faults": dict(sorted(faults.items())),
         "repeated": dict(sorted(tally.repeated.items())),
+        "respelled": dict(sorted(tally.respelled.items())),
         "unused": dict(sorted(tally.unused.items())),
         "log": write_log(tally),
     }
@@ -99,20 +105,28 @@ def write_markdown(report: Mapping[str, Any], title: str) -> str:
         RULE,
         "## What was read",
         _table(("input", "entries"), list(report["entries"].items())),
-        "## What was counted and not used",
+        "## What was counted beside",
         _table(
             ("what", "entries"),
             [
-                *((f"{name}: no entry of an id", count) for name, count in report["faults"].items()),
+                *((f"{name}: {_tell(name)}", count) for name, count in report["faults"].items()),
                 *(
                     (f"{name}: replaced by a later one of the same id", count)
                     for name, count in report["repeated"].items()
+                ),
+                *(
+                    (f"{name}: an id that is there under another key, too", count)
+                    for name, count in report["respelled"].items()
                 ),
                 *((f"{name}: not in the list of ids", count) for name, count in report["unused"].items()),
             ],
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _tell(fault: str) -> str:
+    return "used, with U+FFFD for what is no text" if fault in set(Mended) else "no entry of an id"
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

@@ -59,7 +59,8 @@ class Input:
     roles: frozenset[Role]
     own: bool = False  # the captions of our own records, which say of what each was made
     name: str = ""  # as a person knows it, where that is not the file's own
-    unpacked: Path | None = None  # what is read in its place; the ending says what it is
+    unpacked: Path | None = None  # what is read in its place
+    ending: str = ""  # of its name, where it is not the file's own
 
     @property
     def place(self) -> Path:

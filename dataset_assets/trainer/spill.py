@@ -1,7 +1,7 @@
 """Rows cut by id: parts of the inputs, each sorted by id in a temporary file, of which any range of ids is read alone.
 
 The files are Arrow's, not compressed, and mapped: only the pages of a range come into memory. What the columns mean is
-not known here, but for `id`.
+not known here, but for `id` and `spelling`.
 """
 
 import os
@@ -27,6 +27,7 @@ class Spill:
     low: int  # the least id, and the largest
     high: int
     bytes: int
+    spelled: bool = False  # some ids are not plain numbers in the input: `spelling` says how they are written
 
 
 def write_spill(path: Path, table: pa.Table) -> Spill:
@@ -41,7 +42,14 @@ def write_spill(path: Path, table: pa.Table) -> Spill:
             writer.write_table(table)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from None
-    return Spill(path=path, rows=len(table), low=int(ids[0]), high=int(ids[-1]), bytes=path.stat().st_size)
+    return Spill(
+        path=path,
+        rows=len(table),
+        low=int(ids[0]),
+        high=int(ids[-1]),
+        bytes=path.stat().st_size,
+        spelled="spelling" in table.column_names,
+    )
 
 
 def read_ids(spills: Sequence[Spill]) -> Ids:
@@ -79,6 +87,23 @@ def gather(spills: Sequence[Spill], low: int, high: int | None, names: Collectio
     last = np.append(ids[1:] != ids[:-1], True)
     rows = rows.take(pa.array(order[last])).combine_chunks()
     return rows, len(ids) - len(rows)
+
+
+def find_respelled(spills: Sequence[Spill], low: int, high: int | None) -> tuple[Ids, int]:
+    """Return the ids of a range that are written in several ways, and how many ways there are beside their firsts."""
+    ids, spellings = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for spill in spills if any(spill.spelled for spill in spills) else ():
+        table = _map(spill)
+        numbers = table["id"].to_numpy()
+        start = int(np.searchsorted(numbers, low))
+        stop = len(numbers) if high is None else max(int(np.searchsorted(numbers, high)), start)
+        ids.append(numbers[start:stop])
+        spellings.append(
+            table["spelling"].to_numpy()[start:stop] if spill.spelled else np.zeros(stop - start, np.int64)
+        )
+    pairs = np.unique(np.stack([np.concatenate(ids), np.concatenate(spellings)]), axis=1)[0]
+    again = pairs[1:][pairs[1:] == pairs[:-1]]
+    return np.unique(again), len(again)
 
 
 def align(table: pa.Table | None, ids: Ids) -> tuple[pa.Table | None, int]:

@@ -18,12 +18,13 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError, StorageError
 from dataset_assets.freshness import VERSIONS, Stage, fingerprint, judge_inputs
 from dataset_assets.posts.form import CAPTIONS, kind_columns
+from dataset_assets.posts.read import find_groups
 from dataset_assets.processes import prepare_forks
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import RecordSettings, Settings
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.layout import Layout
-from dataset_assets.trainer.jobs import MadeTar, TarTask, begin_work, find_groups, write_tars
+from dataset_assets.trainer.jobs import MadeTar, TarTask, begin_work, write_tars
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
 _MOST_TARS = 10_000  # of one kind: what a piece's number counts the kinds by

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataset_assets.trainer.merged import Form, Rows, render
+from dataset_assets.trainer.merged import REASONS, Form, Rows, render
 from dataset_assets.trainer.rows import Lack, Role
-from dataset_assets.trainer.spill import Ids, Spill, align, gather
+from dataset_assets.trainer.spill import Ids, Spill, align, find_respelled, gather
 from dataset_assets.trainer.tally import Tally
 from dataset_assets.trainer.turns import Block, Turns
 
@@ -54,11 +54,26 @@ class Writer:
             if rows is not None:
                 blocks, tally = render(rows, self._form)
             tally.repeated, tally.unused = repeated, unused
-            self._turns.write(stretch.number, blocks)
+            self._turns.write(stretch.number, self._tell_respelled(stretch, blocks, tally))
         except BaseException:
             self._turns.fail()
             raise
         return tally
+
+    def _tell_respelled(self, stretch: Stretch, blocks: list[Block], tally: Tally) -> list[Block]:
+        """Count the ids that have several keys, and return the blocks with a line for each."""
+        lines: list[str] = []
+        for role, spills in stretch.spills.items():
+            ids, count = find_respelled(spills, stretch.low, stretch.high)
+            tally.respelled[role] += count
+            lines += (f'{{"id": {number}, "fault": "another_spelling", "input": "{role}"}}\n' for number in ids)
+        tally.respelled = +tally.respelled
+        if not lines:
+            return blocks
+        file = self._form.find(REASONS)
+        told = b"".join(bytes(block.data) for block in blocks if block.file == file)
+        others = [block for block in blocks if block.file != file]
+        return [*others, Block(file=file, data=told + "".join(lines).encode())]
 
 
 def _join(stretch: Stretch, ids: Ids) -> tuple[Rows | None, Counter[str], Counter[str]]:
@@ -66,6 +81,8 @@ def _join(stretch: Stretch, ids: Ids) -> tuple[Rows | None, Counter[str], Counte
     repeated: Counter[str] = Counter()
     unused: Counter[str] = Counter()
     columns: dict[str, Any] = {}
+    if listed := stretch.spills.get("ids"):
+        _, repeated["ids"] = gather(listed, stretch.low, stretch.high, ())
     for role, names in COLUMNS.items():
         found = None
         if role in stretch.spills:

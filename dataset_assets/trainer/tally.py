@@ -28,13 +28,14 @@ class Tally:
     examples: dict[str, list[str]] = field(default_factory=dict)  # finding → the keys of the first
     lengths: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))  # by tokens // BIN
     repeated: Counter[str] = field(default_factory=Counter)  # rows of a role that a later one of the same id replaced
+    respelled: Counter[str] = field(default_factory=Counter)  # of a role: more keys of an id than one
     unused: Counter[str] = field(default_factory=Counter)  # rows of a role whose id is not in the id list
 
     def add(self, other: "Tally") -> None:
         """Add the counts of other ids, which come after these."""
         self.ids += other.ids
         self.lengths = self.lengths + other.lengths
-        for name in ("sources", "findings", "repeated", "unused"):
+        for name in ("sources", "findings", "repeated", "respelled", "unused"):
             getattr(self, name).update(getattr(other, name))
         for missing, reasons in other.reasons.items():
             self.reasons.setdefault(missing, Counter()).update(reasons)

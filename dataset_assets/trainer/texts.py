@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MARKS = {"newline": b"\n\r", "{": b"{", "}": b"}", "|": b"|"}  # finding → the bytes of which one is enough
+WORD = 12  # letters of a run that are one token
 LONG = (75, 150, 225)  # tokens: one, two and three windows of CLIP without their two marks
 
 _ESCAPED = bytes(not 0x20 <= byte < 0x7F or byte in b'"\\' for byte in range(256))  # what json.dumps changes
@@ -88,9 +89,10 @@ def find_marks(texts: pa.LargeStringArray) -> npt.NDArray[np.uint8]:
 def estimate_tokens(texts: pa.LargeStringArray) -> npt.NDArray[np.int64]:
     """Return for each text about how many tokens it has, 0 for null.
 
-    The rule: a run of ASCII letters is one token (a word), a run of ASCII punctuation is one, and every digit and every
-    character outside ASCII is one. CLIP's tokenizer cuts texts there, too, and cuts long and rare words further: what
-    is too long by this rule is mostly too long for it, and what is near a limit may be.
+    The rule: a run of ASCII letters is a token for every WORD letters begun (a word is mostly one), a run of ASCII
+    punctuation is one, and every digit and every character outside ASCII is one. CLIP's tokenizer cuts texts there,
+    too, and cuts long and rare words further: what is too long by this rule is mostly too long for it, and what is
+    near a limit may be.
     """
     offsets, data = _open(texts)
     kinds = np.frombuffer(data.tobytes().translate(_CLASSES), np.uint8)
@@ -99,8 +101,30 @@ def estimate_tokens(texts: pa.LargeStringArray) -> npt.NDArray[np.int64]:
     starts |= kinds == _ALONE
     firsts = offsets[:-1][offsets[1:] > offsets[:-1]]
     starts[firsts] = (kinds[firsts] != _SPACE) & (kinds[firsts] != _REST)  # whatever the text before it ends in
-    counts: npt.NDArray[np.int64] = np.diff(np.searchsorted(np.flatnonzero(starts), offsets))
+    places = np.flatnonzero(starts)
+    counts: npt.NDArray[np.int64] = np.diff(np.searchsorted(places, offsets))
+    words, lengths = _measure_long(kinds, places)
+    np.add.at(counts, np.searchsorted(offsets, words, "right") - 1, (lengths - 1) // WORD)
     return counts
+
+
+def _measure_long(
+    kinds: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where runs of more than WORD letters begin, and how many they are; `places` are where all runs begin.
+
+    Behind a letter that begins a run come the other letters of it, and then nothing that is one: the end is searched.
+    """
+    after = np.append(places[1:], len(kinds))
+    likely = np.flatnonzero(after - places > WORD)
+    first, low, high = places[likely], places[likely] + WORD, after[likely]
+    long = (kinds[first] == _LETTER) & (kinds[low] == _LETTER)
+    first, low, high = first[long], low[long], high[long]
+    while np.any(high - low > 1):  # at `low` there is a letter, at `high` none or another run
+        middle = (low + high) // 2
+        inside = (kinds[np.minimum(middle, len(kinds) - 1)] == _LETTER) & (middle < high)
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    return first, low + 1 - first
 
 
 def _open(texts: pa.LargeStringArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:

@@ -24,19 +24,20 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 def build(settings: Settings, instance: dg.DagsterInstance) -> dict[str, dg.AssetCheckEvaluation]:
     """Run every stage and return what the checks said."""
     said = checks(materialize(settings, instance, Stage.CAPTION_RECORDS))
-    assert materialize(settings, instance, *RANGES, keys=KEYS).success
-    return said | checks(materialize(settings, instance, Stage.TRAINER_METADATA))
+    ranges = materialize(settings, instance, *RANGES, keys=KEYS)
+    assert ranges.success
+    return said | checks(ranges) | checks(materialize(settings, instance, Stage.TRAINER_METADATA))
 
 
 def lines_of(ids: range) -> bytes:
     return to_lines(post(number, f"text {number}", tags="a") for number in ids)
 
 
-def edit_report(settings: Settings, stage: str, **changes: Any) -> None:
+def edit_report(settings: Settings, stage: str, key: str, **changes: Any) -> None:
     """Change what a stage said of itself, as no stage does."""
     with open_dataset(settings) as dataset, dataset.catalog.writing() as connection:
-        state = load_states(connection)[stage, ""]
-        kept = {name: getattr(state, name) for name in ("stage", "fingerprint", "output")}
+        state = load_states(connection)[stage, key]
+        kept = {name: getattr(state, name) for name in ("stage", "partition", "fingerprint", "output")}
         put_state(connection, StageState(**kept, report={**state.report, **changes}))
 
 
@@ -49,10 +50,16 @@ def test_good_records_pass_every_check(tmp_path: Path, instance: dg.DagsterInsta
     said = build(settings_for(tmp_path, "a.jsonl", trainer={"latents": "lat.jsonl"}), instance)
 
     assert {name: check.passed for name, check in said.items()} == dict.fromkeys(
-        ("records_read", "rows_add_up", "metadata_complete", "ids_add_up"), True
+        ("records_read", "records_add_up", "members_add_up", "metadata_complete", "captions_add_up"), True
     )
-    assert said["rows_add_up"].metadata["counted"].value == 101
-    assert said["ids_add_up"].metadata["counted"].value == 100
+    assert {name: value.value for name, value in said["records_add_up"].metadata.items()} == {
+        "records": 100,
+        "counted": 100,
+    }
+    assert {name: value.value for name, value in said["captions_add_up"].metadata.items()} == {
+        "captions": 100,
+        "counted": 100,
+    }
 
 
 def test_many_rows_that_cannot_be_used_are_a_warning_that_names_them(
@@ -77,39 +84,41 @@ def test_no_records_are_a_warning(tmp_path: Path, instance: dg.DagsterInstance) 
 
     assert {read.check_name: read.passed, added.check_name: added.passed} == {
         "records_read": False,
-        "rows_add_up": True,
+        "records_add_up": True,
     }
     assert "first_faults" not in {**read.metadata, **added.metadata}
 
 
 def test_metadata_that_lacks_much_is_a_warning(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     write(tmp_path / "a.jsonl", lines_of(range(100)))
+    (tmp_path / "lat.jsonl").write_bytes(to_lines({"id": number, "train_resolution": [64, 64]} for number in range(10)))
 
-    check = build(settings_for(tmp_path, trainer={}), instance)["metadata_complete"]
+    check = build(settings_for(tmp_path, "a.jsonl", trainer={"latents": "lat.jsonl"}), instance)["metadata_complete"]
 
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.WARN
     missing = check.metadata["missing"]
     assert isinstance(missing, dg.TableMetadataValue)
-    assert {tuple(record.data.values()) for record in missing.records} == {("latent", 100), ("tags", 0), ("caption", 0)}
+    assert {tuple(record.data.values()) for record in missing.records} == {("latent", 90), ("tags", 0), ("caption", 0)}
 
 
 @pytest.mark.parametrize(
-    ("stage", "change", "name"),
+    ("stage", "key", "change", "name"),
     [
-        (Stage.CAPTION_RECORDS, {"rows": 101}, "rows_add_up"),
-        (Stage.TRAINER_METADATA, {"sources": {"summary": 99}}, "ids_add_up"),
+        (Stage.CAPTION_RECORDS, "", {"rows": 101}, "records_add_up"),
+        (Stage.CAPTIONS_1KTAR, "02-03", {"members": {"captions": 19}}, "members_add_up"),
+        (Stage.TRAINER_METADATA, "", {"ids": 101}, "captions_add_up"),
     ],
 )
 def test_counts_that_do_not_add_up_stop_the_run(
-    tmp_path: Path, instance: dg.DagsterInstance, stage: str, change: dict[str, Any], name: str
+    tmp_path: Path, instance: dg.DagsterInstance, stage: str, key: str, change: dict[str, Any], name: str
 ) -> None:
     settings = settings_for(tmp_path, trainer={})
     write(tmp_path / "a.jsonl", lines_of(range(100)))
     build(settings, instance)
-    edit_report(settings, stage, **change)
+    edit_report(settings, stage, key, **change)
 
-    result = materialize(settings, instance, stage)
+    result = materialize(settings, instance, stage, keys=[key] if key else [])
 
     assert not result.success
     assert not checks(result)[name].passed

@@ -23,8 +23,9 @@ GRAPH: dict[str, tuple[bool, set[str]]] = {
     "trainer_metadata": (False, {"record_captions"}),
 }
 CHECKS = {
-    "caption_records": {"records_read", "rows_add_up"},
-    "trainer_metadata": {"metadata_complete", "ids_add_up"},
+    "caption_records": {"records_read", "records_add_up"},
+    "captions_1ktar": {"members_add_up"},
+    "trainer_metadata": {"metadata_complete", "captions_add_up"},
 }
 
 

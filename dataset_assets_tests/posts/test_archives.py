@@ -117,6 +117,14 @@ def test_a_gzip_file_whose_checksum_is_wrong_is_damaged(tmp_path: Path) -> None:
         list(read_bytes(write(tmp_path, ".gz", bytes(packed))))
 
 
+def test_a_zstd_file_whose_checksum_is_wrong_is_damaged(tmp_path: Path) -> None:
+    packed = bytearray(pack_zstd(TEXT))
+    packed[4] |= 4  # says that a checksum follows
+
+    with pytest.raises(PackedDamageError, match="checksum"):
+        list(read_bytes(write(tmp_path, ".zst", bytes(packed) + bytes(4))))
+
+
 def test_a_file_that_is_not_there_is_the_systems_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         list(read_bytes(tmp_path / "none.jsonl.gz"))

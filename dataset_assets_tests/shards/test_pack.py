@@ -191,8 +191,7 @@ def test_a_selection_of_other_samples_is_damage(slots: list[int]) -> None:
 
 @pytest.mark.parametrize("where", ["reason", "drop"])
 def test_a_sample_of_which_nobody_says_whether_it_belongs_in_is_damage(where: str) -> None:
-    crops = crops_of(crop(1), crop(2, **({"reason": None} if where == "reason" else {})))
-    chosen = chosen_of(choice(1), choice(2, **({"drop": None} if where == "drop" else {})))
+    crops, chosen = crops_of(crop(1), crop(2) | {where: None}), chosen_of(choice(1), choice(2) | {where: None})
 
     with pytest.raises(DamagedError, match="is not said"):
         list(admit(crops, chosen, shard(), Tally()))

@@ -1,5 +1,7 @@
+import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_assets.errors import DamagedError
@@ -18,13 +20,20 @@ def test_the_samples_come_in_the_order_of_the_indexes(built: Path, tmp_path: Pat
         keys = [line.split('"')[3] for line in lines]
         assert keys == [key for path in paths for key in read_samples(path)]
         assert merged.tally.ids == len(keys) == 20
+        rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
+        sizes = {tuple(json.loads(line)["train_resolution"]) for line in lines}
+        assert sizes == {(72, 48), (48, 72), (64, 64)}
+        for line, row in zip(map(json.loads, lines), rows, strict=True):
+            size = [row["target_w"], row["target_h"]]
+            assert line == {
+                "id": row["key"], "tags": "", "caption": row["caption"], "train_resolution": size, "image_size": size
+            }  # fmt: skip
+        assert {row["caption"] for row in rows} == {"", *(f"photo number {seed}" for seed in range(0, 20, 2))}
     assert list(tmp_path.iterdir()) == [built]
 
 
 def read_samples(path: Path) -> list[str]:
     """Return the keys of an index."""
-    import pyarrow.parquet as pq
-
     keys: list[str] = pq.read_table(path)["key"].to_pylist()
     return keys
 

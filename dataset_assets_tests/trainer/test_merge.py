@@ -182,7 +182,7 @@ def test_why_something_is_missing_is_said_of_every_id(tmp_path: Path) -> None:
         "7": {"caption": "x"},
     }
     sizes: dict[str, object] = {
-        "1": [0, 5], "2": [64], "3": "64x64", "4": [64.0, 64], "5": [True, 64], "6": None, "7": [64, 64]
+        "1": [0, 5], "2": [64], "3": "64x64", "4": [64.5, 64], "5": [True, 64], "6": None, "7": [64, 64]
     }  # fmt: skip
     inputs = write_inputs(tmp_path, {}, captions, {key: {"train_resolution": size} for key, size in sizes.items()})
     with merged(inputs[1:], tmp_path) as found:
@@ -234,8 +234,52 @@ def test_nothing_stays_behind_where_a_merge_fails_or_its_files_are_not_taken(tmp
 
 
 def test_a_merge_without_an_id_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"no id was found: there is nothing to merge in .*latents.json"):
+    with pytest.raises(
+        SourceError, match=r"no id was found in .*latents.json: 1 entries of all inputs have faults, 1 of them no_id"
+    ):
         merge(write_inputs(tmp_path, latents={"x": {}}), tmp_path)
+
+
+def test_a_merge_of_nothing_but_faults_says_which_and_keeps_the_list(tmp_path: Path) -> None:
+    lines = [{"name": 1}, {"name": 2}, {"id": 1.5}]
+    path = write_lines(tmp_path / "ids.jsonl", lines)
+    kept = tmp_path / "faults.jsonl"
+    with pytest.raises(SourceError, match=r"no id was found in .*ids\.jsonl: 3 .* faults, 2 of them no_id; .*faults"):
+        merge([source(path, "ids")], tmp_path, step=1)
+    assert [(one["line"], one["fault"]) for one in map(json.loads, kept.read_text().splitlines())] == [
+        (1, "no_id"), (2, "no_id"), (3, "id_not_an_integer")
+    ]  # fmt: skip
+    merge(write_inputs(tmp_path), tmp_path)
+    assert not kept.exists()
+    with pytest.raises(SourceError, match=r"no id was found: there is no entry in .*none\.json$"):
+        merge([source(write_json(tmp_path / "none.json", {}), "ids")], tmp_path)
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("step", [1, 1000])
+def test_ids_that_are_there_again_or_in_another_spelling_are_counted_and_listed(tmp_path: Path, step: int) -> None:
+    text = '{"e621/1": {}, "danbooru/1": {}, "001": {}, "2": {"tags": "a"}, "2": {}, "e621/3": {}, "e621/1": {}}'
+    path = tmp_path / "ids.json"
+    path.write_text(text)
+    with merged([source(path, "ids", "tags")], tmp_path, step=step, stretch=1) as found:
+        assert found.tally.ids == 3
+        assert found.rows == {path: 7}
+        assert found.tally.repeated == {"ids": 4, "tags": 4}
+        assert found.tally.respelled == {"ids": 2, "tags": 2}
+        lines = [json.loads(line) for line in found.files["missing_reasons.jsonl"].read_text().splitlines()]
+    told = [line for line in lines if "fault" in line]
+    assert told == [{"id": 1, "fault": "another_spelling", "input": role} for role in ("ids", "tags")]
+    assert len([line for line in lines if "reason" in line]) == 3
+
+
+def test_faults_have_their_line_however_the_file_is_cut(tmp_path: Path) -> None:
+    lines = [f'{{"id": {number}}}' if number % 3 else "x" for number in range(30)]
+    (tmp_path / "ids.jsonl").write_text("\n".join(lines))
+    for step in (1, 7, 50, 1000):
+        with merged([source(tmp_path / "ids.jsonl", "ids")], tmp_path, step=step) as found:
+            assert found.listed is not None
+            faults = [json.loads(line) for line in found.listed.read_text().splitlines()]
+            assert [fault["line"] for fault in faults] == list(range(1, 31, 3))
 
 
 def test_the_largest_ids_are_merged(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dataset_assets.dataset import Dataset, open_dataset
-from dataset_assets.errors import IncompleteError, OrderError, SettingsError, SourceError
+from dataset_assets.errors import DamagedError, IncompleteError, OrderError, SettingsError, SourceError
 from dataset_assets.freshness import Stage, upstream
 from dataset_assets.posts.choose import choose_captions
 from dataset_assets.posts.index import index_records
@@ -168,13 +168,43 @@ def test_other_settings_leave_no_file_of_the_old_ones(folder: Path) -> None:
         assert set(read(folder)) == {*names, *others}
 
 
-def test_entries_without_an_id_are_listed(folder: Path) -> None:
-    write_json(folder / "meta_lat.json", LATENTS | {"no id": {}})
+@pytest.mark.parametrize("tags", [False, True])
+def test_our_own_captions_heal_where_they_turn_out_to_be_damaged(folder: Path, *, tags: bool) -> None:
+    with opening(folder) as dataset:
+        choose(dataset)
+        write_trainer_metadata(dataset)
+        before = read(folder)
+        path = dataset.layout.record_captions("05-09")
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(size - 4 if tags else 8)
+            file.write(b"0000")
+        for _ in range(2):
+            with pytest.raises((DamagedError, IncompleteError), match=r"05-09"):
+                write_trainer_metadata(dataset, force=True)
+        assert not path.exists()
+        choose(dataset)
+        write_trainer_metadata(dataset, force=True)
+        assert read(folder) == before
+
+
+def test_roles_that_were_not_given_are_told_apart_from_missing_entries(folder: Path) -> None:
+    write_json(folder / "meta_lat.json", {"1": {}})
+    with opening(folder) as dataset:
+        choose(dataset)
+        assert write_trainer_metadata(dataset).report["not_given"] == ["latent"]
     with opening(folder, latents="meta_lat.json") as dataset:
+        assert write_trainer_metadata(dataset).report["not_given"] == []
+
+
+def test_entries_without_an_id_are_listed(folder: Path) -> None:
+    (folder / "more").mkdir()
+    write_json(folder / "more" / "meta_lat.json", LATENTS | {"no id": {}})
+    with opening(folder, latents="more/meta_lat.json") as dataset:
         choose(dataset)
         assert write_trainer_metadata(dataset).report["faults"] == {"no_id": 1}
     lines = (folder / "out" / "trainer" / "missing_reasons.jsonl").read_text().splitlines()
-    assert {"file": "meta_lat.json", "fault": "no_id", "key": "no id"} in map(json.loads, lines)
+    assert {"file": "more/meta_lat.json", "fault": "no_id", "key": "no id"} in map(json.loads, lines)
 
 
 def test_a_bucketed_export_has_the_sizes_of_its_buckets_and_its_keys(tmp_path: Path) -> None:

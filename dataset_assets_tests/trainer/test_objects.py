@@ -71,12 +71,46 @@ def test_entries_that_are_no_objects_stop_none_of_the_others() -> None:
     assert found.sizes[0] == (0, 0, Lack.NOT_AN_OBJECT)
 
 
-def test_bytes_that_are_not_utf_8_are_replaced_and_lone_surrogates_stay() -> None:
-    found = read_object(b'"1": {"tags": "caf\xe9"}, "2": {"tags": "a\\ud800b"}', ALL)
-    assert found.tags == ["caf\ufffd", "a\ud800b"]
+def test_bytes_that_are_not_utf_8_and_lone_surrogates_are_replaced_and_told() -> None:
+    found = read_object(b'"1": {"tags": "caf\xe9"}, "2": {"caption": "a\\ud800b"}, "3": {"more": "\xe9"}', ALL)
+    assert (found.tags, found.captions) == (["caf\ufffd", None, None], [None, "a\ufffdb", None])
+    assert found.faults == [
+        {"fault": "not_utf8", "key": "1", "field": "tags"},
+        {"fault": "lone_surrogate", "key": "2", "field": "caption"},
+    ]
 
 
-@pytest.mark.parametrize("text", ['"1": {"a": 1', '"1": {"a": 1}}', '"1"', '"1": {"a": 1} "2": {}', "[" * 100_000])
+@pytest.mark.parametrize("folder", ["/data/img/", "C:\\x y\\", "", "a,b/"])
+def test_keys_may_be_the_paths_of_files(tmp_path: Path, folder: str) -> None:
+    meta = {f"{folder}{number}.jpg": {"caption": f"{number}.jpg", "tags": ', "5.jpg": {'} for number in range(5)}
+    path = write(tmp_path / "a.json", json.dumps(meta))
+    parts = parts_of(path, 1)
+    assert len(parts) == 5
+    for number, part in enumerate(parts):
+        found = read_object(part.encode(), ALL)
+        assert (found.ids, found.captions, found.faults) == ([number], [f"{number}.jpg"], [])
+    assert read_object(json.dumps(meta)[1:-1].encode(), ALL).ids == list(range(5))
+
+
+def test_long_numbers_stop_nothing() -> None:
+    text = b'"1": {"tags": ' + b"9" * 5000 + b'}, "2": {"tags": "a", "image_size": ' + b"9" * 5000 + b"}"
+    found = read_object(text, ALL)
+    assert found.tags == [float("inf"), "a"]
+    assert [size[2] for size in found.sizes] == [Lack.NO_SIZE, Lack.NOT_A_SIZE]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"1": {"a": 1',
+        '"1", {"tags": "a"}',
+        '"1": {}, "2", {"tags": "a"}',
+        '"1": {"a": 1}}',
+        '"1"',
+        '"1": {"a": 1} "2": {}',
+        "[" * 100_000,
+    ],
+)
 def test_what_is_not_whole_entries_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         read_object(text.encode(), ALL)

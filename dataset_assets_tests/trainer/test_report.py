@@ -10,7 +10,8 @@ from dataset_assets.trainer.tally import Tally
 
 def make_tally() -> Tally:
     tally = Tally(ids=4_441_660, sources=Counter(tags=1_000_000, summary=3_441_659, none=1))
-    tally.reasons = {"tags": Counter(), "caption": Counter(no_entry=178_161, empty=1)}
+    tally.reasons = {"tags": Counter(), "caption": Counter(no_entry=178_161, empty=1), "latent": Counter(no_input=4)}
+    tally.respelled["ids"] = 3
     tally.findings["|"] = 5
     tally.examples["|"] = ["1", "2", "3", "4", "5"]
     tally.lengths[3] = 7
@@ -18,16 +19,17 @@ def make_tally() -> Tally:
 
 
 def test_the_log_line_is_that_of_the_published_card() -> None:
-    assert write_log(make_tally()) == "ids: 4441660, missing tags: 0, missing caption: 178162, missing latent: 0"
+    assert write_log(make_tally()) == "ids: 4441660, missing tags: 0, missing caption: 178162, missing latent: 4"
 
 
 def test_the_report_has_every_count() -> None:
     report = describe(make_tally(), {"a.json": 5}, {"no_id": 2})
     assert json.loads(dump_report(report)) == report
     assert list(report["sources"]) == ["summary", "tags", "none"]
-    assert report["missing"] == {"tags": 0, "caption": 178_162, "latent": 0}
+    assert report["missing"] == {"tags": 0, "caption": 178_162, "latent": 4}
     assert report["reasons"]["caption"] == {"empty": 1, "no_entry": 178_161}
     assert (report["findings"]["|"], report["findings"]["{"]) == (5, 0)
+    assert (report["not_given"], report["respelled"]) == (["latent"], {"ids": 3})
     assert (report["entries"], report["faults"]) == ({"a.json": 5}, {"no_id": 2})
 
 

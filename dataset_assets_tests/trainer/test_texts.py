@@ -46,6 +46,8 @@ def test_texts_are_read_both_ways() -> None:
     [
         ("", 0), ("fox", 1), ("a red fox", 3), ("fox, cat", 3), ("male_focus", 3), ("2girls", 2), ("1024", 4),
         ("wait...", 2), ("café", 2), ("雨が降る", 4), ("  a  ", 1), ("it's", 3), ("\n", 0), ("😀", 1), ("a\x00b", 2),
+        ("a" * 12, 1), ("a" * 13, 2), ("b" * 24 + "é", 3),
+        ("b" * 25 + "   ", 3), ("c" * 1_000_000, 83_334), ("d" * 30 + "." * 30, 4), ("." * 30, 1),
     ],
 )  # fmt: skip
 def test_tokens_are_words_and_punctuation(text: str, tokens: int) -> None:
@@ -63,7 +65,14 @@ def test_marks_are_found_in_the_text_that_has_them() -> None:
     assert find_marks(make_strings(texts).slice(5, 2)).tolist() == found[5:7].tolist()
 
 
-@given(st.lists(st.one_of(st.none(), st.text(alphabet="ab 1,{}|\n\r.é雨", max_size=6)), max_size=8))
+@given(
+    st.lists(
+        st.one_of(
+            st.none(), st.text(alphabet="ab 1,{}|\n\r.é雨", max_size=6).map(lambda text: text.replace("b", "b" * 13))
+        ),
+        max_size=8,
+    )
+)
 def test_every_text_is_measured_as_if_it_were_alone(texts: list[str | None]) -> None:
     for measure in (find_marks, estimate_tokens):
         alone = [int(measure(make_strings([text]))[0]) for text in texts]
