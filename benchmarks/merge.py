@@ -157,11 +157,11 @@ def merge_whole(place: Path, indent: int | None) -> None:
 def merge_ours(place: Path, kind: str, *, archive: bool) -> None:
     """Merge as the stage does, without its report."""
     from dataset_assets.progress import Silence
-    from dataset_assets.trainer.merge import merging
-    from dataset_assets.trainer.merged import Form
-    from dataset_assets.trainer.outputs import settle
-    from dataset_assets.trainer.report import write_log
-    from dataset_assets.trainer.rows import Input
+    from dataset_assets.trainer.inputs.rows import Input
+    from dataset_assets.trainer.merge.merge import merging
+    from dataset_assets.trainer.output.merged import Form
+    from dataset_assets.trainer.output.outputs import settle
+    from dataset_assets.trainer.output.report import write_log
 
     roles = {"tags": ("tags",), "captions": ("captions",), "latents": ("ids", "latents")}
     inputs = [Input(path=place / f"{n}.{ENDINGS[kind]}", roles=frozenset(some)) for n, some in roles.items()]

@@ -42,8 +42,8 @@ from dataset_assets.posts.form import COMPRESSION, caption_schema
 from dataset_assets.posts.read import find_groups
 from dataset_assets.settings import Settings, parse_settings
 from dataset_assets.storage.parquet import open_table, writing_table
-from dataset_assets.trainer.jobs import TarTask, write_tars
-from dataset_assets.trainer.tars import IndexedTar, measure_members, measure_tar
+from dataset_assets.trainer.tars.jobs import TarTask, write_tars
+from dataset_assets.trainer.tars.write import IndexedTar, measure_members, measure_tar
 from dataset_assets.work import Outcome, begin
 
 HIGHEST = 5_100_000  # ids, of which some are not there
@@ -56,7 +56,7 @@ import json, sys
 from pathlib import Path
 from dataset_assets.dataset import open_dataset
 from dataset_assets.settings import parse_settings
-from dataset_assets.trainer.stage import write_numbered_tars
+from dataset_assets.trainer.tars.stage import write_numbered_tars
 
 if __name__ == "__main__":
     with open_dataset(parse_settings(json.loads(sys.argv[2]), folder=Path(sys.argv[1]))) as dataset:

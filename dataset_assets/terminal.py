@@ -26,7 +26,7 @@ from dataset_assets.status import Summary, count_by_stage
 if TYPE_CHECKING:
     from dataset_assets.buckets.repack import Repacked  # and with it pandas, a quarter of the time of `status`
     from dataset_assets.posts.summary import RecordSummary
-    from dataset_assets.trainer.summary import MetadataSummary
+    from dataset_assets.trainer.output.summary import MetadataSummary
 
 _STYLES = {"fresh": "green", "stale": "yellow", "missing": "red"}
 _LISTED = 20  # stages that are not fresh

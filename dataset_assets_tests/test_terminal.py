@@ -16,7 +16,7 @@ from dataset_assets.terminal import (
     print_summary,
     show_progress,
 )
-from dataset_assets.trainer.summary import MetadataSummary
+from dataset_assets.trainer.output.summary import MetadataSummary
 
 ODD = "[bold]odd[/] name [/red]"  # valid nowhere, but no reason to crash or to lose a letter
 

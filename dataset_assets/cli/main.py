@@ -133,7 +133,7 @@ def _sum_up_records(settings: "Settings", as_json: bool) -> "Iterator[dict[str, 
     from dataset_assets.dataset import open_dataset
     from dataset_assets.posts.summary import summarize_records
     from dataset_assets.terminal import print_metadata, print_records
-    from dataset_assets.trainer.summary import summarize_metadata
+    from dataset_assets.trainer.output.summary import summarize_metadata
 
     with open_dataset(settings) as dataset:
         records = summarize_records(dataset) if settings.records else None
@@ -234,7 +234,7 @@ def verify(export: Path, as_json: bool, workers: int, pixels: bool) -> None:
     from dataset_assets.shards.verify import verify as verify_export
     from dataset_assets.storage.layout import EXPORT_MANIFEST
     from dataset_assets.terminal import show_progress
-    from dataset_assets.trainer.verify import find_kinds, verify_numbered_tars
+    from dataset_assets.trainer.tars.verify import find_kinds, verify_numbered_tars
 
     numbered = not (export / EXPORT_MANIFEST).exists() and find_kinds(export)
     with show_progress(Console(stderr=True)) as progress:

@@ -14,7 +14,7 @@ from dataset_assets.defs.metadata import as_cell, make_table
 from dataset_assets.freshness import Stage, find_state
 from dataset_assets.posts.index import list_faults
 from dataset_assets.storage.parquet import open_table
-from dataset_assets.trainer.merged import CAPTIONS
+from dataset_assets.trainer.output.merged import CAPTIONS
 
 _MOST_DROPPED = 0.01  # of the rows: more is rarely meant
 _MOST_MISSING = 0.05  # of the ids

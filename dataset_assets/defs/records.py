@@ -17,7 +17,7 @@ from dataset_assets.posts.index import index_records
 from dataset_assets.progress import Progress
 from dataset_assets.settings import RecordSettings, Settings
 from dataset_assets.trainer.metadata import write_trainer_metadata
-from dataset_assets.trainer.stage import write_numbered_tars
+from dataset_assets.trainer.tars.stage import write_numbered_tars
 from dataset_assets.work import Outcome
 
 GROUP = "records"

@@ -115,8 +115,8 @@ def _list_requests(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[d
     if dataset.settings.records:
         yield from _request_records(dataset, dataset.settings.records, states, verdicts)
     if dataset.settings.trainer and not verdicts[Stage.TRAINER_METADATA, ""].fresh:
-        above, *_ = upstream(dataset.settings, Stage.TRAINER_METADATA)
-        if all(verdict.fresh for (stage, _), verdict in verdicts.items() if stage == above):
+        above = upstream(dataset.settings, Stage.TRAINER_METADATA)
+        if all(verdict.fresh for (stage, _), verdict in verdicts.items() if stage in above):
             yield _request(TRAINER.name, [list_inputs(dataset.settings, states, Stage.TRAINER_METADATA)])
 
 

@@ -190,7 +190,7 @@ def _finish(work: Work, files: Sequence[RecordFile]) -> Outcome:
 
 
 def _forget_ranges(work: Work) -> None:
-    """Remove the chosen captions of ranges that the settings no longer have; their tars are trainer/stage.py's."""
+    """Remove the chosen captions of ranges that the settings no longer have; their tars are trainer/tars/stage.py's."""
     records, root = work.dataset.settings.records, work.dataset.layout.root
     ranges = records.ranges if records else {}
     with work.dataset.catalog.reading() as connection:

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 
 from dataset_assets.progress import Progress
 from dataset_assets.shards.index import read_index
-from dataset_assets.trainer.merge import Merged
-from dataset_assets.trainer.merged import Form, Rows, render
-from dataset_assets.trainer.outputs import Outputs
-from dataset_assets.trainer.rows import Lack, make_text_columns
-from dataset_assets.trainer.tally import Tally
-from dataset_assets.trainer.turns import Turns
+from dataset_assets.trainer.inputs.rows import Lack, make_text_columns
+from dataset_assets.trainer.merge.merge import Merged
+from dataset_assets.trainer.merge.tally import Tally
+from dataset_assets.trainer.merge.turns import Turns
+from dataset_assets.trainer.output.merged import Form, Rows, render
+from dataset_assets.trainer.output.outputs import Outputs
 
 _SPLIT_DIGITS = 15  # of a key, hexadecimal: the number that `split` cuts by
 

@@ -21,14 +21,14 @@ from dataset_assets.status import require_fresh
 from dataset_assets.storage.atomic import write_bytes
 from dataset_assets.storage.layout import Layout
 from dataset_assets.storage.parquet import open_table
-from dataset_assets.trainer.columns import find_tags
 from dataset_assets.trainer.export import merging_export
-from dataset_assets.trainer.merge import Merged, merging
-from dataset_assets.trainer.merged import ARCHIVE, CAPTIONS, MISSING, REASONS, Form
-from dataset_assets.trainer.outputs import settle
-from dataset_assets.trainer.plot import draw_report
-from dataset_assets.trainer.report import describe, dump_report, write_markdown
-from dataset_assets.trainer.rows import Input, Lack, Role
+from dataset_assets.trainer.inputs.columns import find_tags
+from dataset_assets.trainer.inputs.rows import Input, Lack, Role
+from dataset_assets.trainer.merge.merge import Merged, merging
+from dataset_assets.trainer.output.merged import ARCHIVE, CAPTIONS, MISSING, REASONS, Form
+from dataset_assets.trainer.output.outputs import settle
+from dataset_assets.trainer.output.plot import draw_report
+from dataset_assets.trainer.output.report import describe, dump_report, write_markdown
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
 REPORT, REPORT_TEXT, REPORT_PLOT = "report.json", "report.md", "report.png"

@@ -5,7 +5,7 @@ import pytest
 from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import OrderError
 from dataset_assets.posts.summary import summarize_records
-from dataset_assets.trainer.stage import write_numbered_tars
+from dataset_assets.trainer.tars.stage import write_numbered_tars
 from dataset_assets_tests.posts.given import choose_all, post, settings_for, to_lines, write
 
 

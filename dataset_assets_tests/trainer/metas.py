@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_assets.progress import Silence
-from dataset_assets.trainer.merge import Merged, merging
-from dataset_assets.trainer.merged import Form
-from dataset_assets.trainer.rows import Input, Role
+from dataset_assets.trainer.inputs.rows import Input, Role
+from dataset_assets.trainer.merge.merge import Merged, merging
+from dataset_assets.trainer.output.merged import Form
 
 Meta = Mapping[str, Any]
 

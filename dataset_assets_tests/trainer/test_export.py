@@ -8,7 +8,7 @@ from dataset_assets.errors import DamagedError
 from dataset_assets.progress import Silence
 from dataset_assets.shards.index import read_index
 from dataset_assets.trainer.export import merging_export
-from dataset_assets.trainer.merged import Form
+from dataset_assets.trainer.output.merged import Form
 
 
 def test_the_samples_come_in_the_order_of_the_indexes(built: Path, tmp_path: Path) -> None:

@@ -261,7 +261,8 @@ def test_what_stands_in_the_way_is_said(folder: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dataset_assets.trainer import merge, metadata
+from dataset_assets.trainer import metadata
+from dataset_assets.trainer.merge import merge
 from dataset_assets_tests.trainer.test_metadata import opening
 
 point = sys.argv[2]
