@@ -1,4 +1,5 @@
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,9 @@ def _built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(_built_once: Path, tmp_path: Path) -> Path:
     """A folder with twenty photos and a finished build of them, for the test alone: nothing in it is stale."""
     return Path(shutil.copytree(_built_once, tmp_path / "built"))
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work in what the tests start: a shell lets its background, and all that it starts, ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
