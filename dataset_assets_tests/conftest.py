@@ -24,6 +24,7 @@ def built(_built_once: Path, tmp_path: Path) -> Path:
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C work in what the tests start: a shell lets its background, and all that it starts, ignore it."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let signals work in what the tests start: a shell lets its background, and all that it starts, ignore some."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
