@@ -58,7 +58,7 @@ bench-archives: install  ## measure memory over a large tar and a large Parquet 
 	$(BIN)/python benchmarks/archives.py --folder '$(BENCH)' --report benchmarks/ARCHIVES.md
 
 bench-posts: install  ## measure how fast records become captions
-	$(BIN)/python benchmarks/posts.py --folder '$(BENCH)/posts' --report benchmarks/POSTS.md
+	$(BIN)/python benchmarks/posts.py --folder '$(BENCH)/posts' --records 1000000 --report benchmarks/POSTS.md
 
 bench-tars1k: install  ## measure numbered tars against hashing alone
 	$(BIN)/python benchmarks/tars1k.py --folder '$(BENCH)/tars1k' --report benchmarks/TARS1K.md
