@@ -28,3 +28,8 @@ def pytest_configure() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name bytes by their length: all processes must name a test alike, and packed bytes have the time in them."""
+    return f"{len(val)}-bytes" if isinstance(val, bytes) else None

@@ -32,11 +32,11 @@ def make_tar(**members: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("lat.json.gz", gzip.compress(OBJECT)),
-        ("lat.jsonl.gz", gzip.compress(LINES)),
+        ("lat.json.gz", gzip.compress(OBJECT, mtime=0)),
+        ("lat.jsonl.gz", gzip.compress(LINES, mtime=0)),
         ("lat.json.zst", pa.compress(OBJECT, "zstd", asbytes=True)),
         ("lat.JSONL.ZST", pa.compress(LINES, "zstd", asbytes=True)),
-        ("lat.tar.gz", gzip.compress(make_tar(note__txt=b"x", meta_lat__json=OBJECT, __hidden__json=b"y"))),
+        ("lat.tar.gz", gzip.compress(make_tar(note__txt=b"x", meta_lat__json=OBJECT, __hidden__json=b"y"), mtime=0)),
         ("lat.tar.zst", pa.compress(make_tar(meta__jsonl=LINES), "zstd", asbytes=True)),
         ("lat.tar", make_tar(meta__json=OBJECT)),
     ],
@@ -54,14 +54,14 @@ def test_packed_inputs_merge_as_plain_ones_do(tmp_path: Path, name: str, data: b
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.json.gz", gzip.compress(OBJECT)[:-20], r"a\.json\.gz cannot be unpacked: it ends in the middle"),
-        ("a.json.gz", gzip.compress(b"[]"), r"a\.json\.gz is not a JSON object"),
+        ("a.json.gz", gzip.compress(OBJECT, mtime=0)[:-20], r"a\.json\.gz cannot be unpacked: it ends in the middle"),
+        ("a.json.gz", gzip.compress(b"[]", mtime=0), r"a\.json\.gz is not a JSON object"),
         ("a.json.gz", b"{}", r"a\.json\.gz cannot be unpacked: "),
-        ("a.tar.gz", gzip.compress(b"{}" * 600), r"a\.tar\.gz cannot be unpacked: "),
-        ("a.tar.gz", gzip.compress(make_tar(a__txt=b"")), r"one \.json or \.jsonl file in it, and has none"),
+        ("a.tar.gz", gzip.compress(b"{}" * 600, mtime=0), r"a\.tar\.gz cannot be unpacked: "),
+        ("a.tar.gz", gzip.compress(make_tar(a__txt=b""), mtime=0), r"one \.json or \.jsonl file in it, and has none"),
         ("a.tar", make_tar(a__json=b"{}", b__json=b"{}"), r"and has 2: a\.json, b\.json"),
-        ("a.csv.gz", gzip.compress(b"id"), r"a\.csv\.gz: its name does not say what it is"),
-        ("a.parquet.gz", gzip.compress(b"id"), r"a\.parquet\.gz: its name does not say what it is"),
+        ("a.csv.gz", gzip.compress(b"id", mtime=0), r"a\.csv\.gz: its name does not say what it is"),
+        ("a.parquet.gz", gzip.compress(b"id", mtime=0), r"a\.parquet\.gz: its name does not say what it is"),
     ],
 )
 def test_what_cannot_be_unpacked_is_refused_and_leaves_nothing(
@@ -79,7 +79,7 @@ def test_a_packed_file_that_is_gone_is_said(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_unpacked_is_swept(tmp_path: Path) -> None:
-    (tmp_path / "a.json.gz").write_bytes(gzip.compress(OBJECT))
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(OBJECT, mtime=0))
     with unpacking([source(tmp_path / "a.json.gz", "ids")], tmp_path) as (found,):
         assert found.place.read_bytes() == OBJECT
         left = found.place.name
