@@ -27,12 +27,12 @@ demo: install  ## build a dataset from real photographs, in a minute
 	@echo "your own images:  $(BIN)/dataset-assets init my-dataset --source /path/to/photographs"
 
 test: install  ## run the tests
-	$(BIN)/python -m pytest -q -n auto -m 'not slow'
+	$(BIN)/python -m pytest -q -n auto -m 'not slow and not browser'
 	@echo
 	@echo "next: make demo   (or make check, make proofs: what CI runs, too)"
 
 proofs: install  ## run the long proofs
-	$(BIN)/python -m pytest -q -m slow -o timeout=1200
+	$(BIN)/python -m pytest -q -m 'slow or browser' -o timeout=1200
 
 check: install  ## lint and type check
 	$(BIN)/ruff check .

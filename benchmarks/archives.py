@@ -35,7 +35,7 @@ from pathlib import Path
 from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import open_dataset
-from dataset_assets.freshness import Stage
+from dataset_assets.stages import Stage
 from dataset_assets.images.crops import make_crops
 from dataset_assets.settings import parse_settings
 from dataset_assets.sources.scan import scan_sources

@@ -39,11 +39,11 @@ def make_dataset(folder: str) -> None:
     from dataset_assets.buckets.assign import assign_buckets
     from dataset_assets.catalog.state import load_pieces, load_states
     from dataset_assets.dataset import open_dataset
-    from dataset_assets.freshness import Stage
     from dataset_assets.images.crops import make_crops
     from dataset_assets.settings import load_settings
     from dataset_assets.shards.plan import write_plan
     from dataset_assets.sources.scan import scan_sources
+    from dataset_assets.stages import Stage
 
     with open_dataset(load_settings(Path(folder, "dataset.toml"))) as dataset:
         scan_sources(dataset)

@@ -37,10 +37,11 @@ from meter import Usage, measure
 
 from dataset_assets.catalog.state import StageState, load_states, put_state
 from dataset_assets.dataset import Dataset, open_dataset
-from dataset_assets.freshness import Stage, fingerprint, list_inputs
+from dataset_assets.freshness import fingerprint, list_inputs
 from dataset_assets.posts.form import COMPRESSION, caption_schema
 from dataset_assets.posts.read import find_groups
 from dataset_assets.settings import Settings, parse_settings
+from dataset_assets.stages import Stage
 from dataset_assets.storage.parquet import open_table, writing_table
 from dataset_assets.trainer.tars.jobs import TarTask, write_tars
 from dataset_assets.trainer.tars.write import IndexedTar, measure_members, measure_tar

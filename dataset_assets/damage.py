@@ -3,6 +3,9 @@
 What a stage would be made from now is freshness.py's to say, and what is in a file is the stages'.
 """
 
+from pathlib import Path
+from typing import Any
+
 from dataset_assets.catalog.state import Piece
 from dataset_assets.storage.layout import Layout
 
@@ -27,6 +30,12 @@ def find_damage(layout: Layout, piece: Piece) -> str:
     """Return what is wrong with the files of a piece, a tar's index among them; "" where nothing is."""
     damage = _compare(layout, piece.path, piece.bytes, piece.facts.get(MODIFIED))
     return damage or (_find_index_damage(layout, piece) if piece.stage in _TARS else "")
+
+
+def describe_index(layout: Layout, index: Path) -> dict[str, Any]:
+    """Return the fact that is recorded of an index that was just written, with its tar."""
+    path = str(index.relative_to(layout.root))
+    return {INDEX: {"path": path, "bytes": index.stat().st_size, "version": INDEX_VERSION}}
 
 
 def _find_index_damage(layout: Layout, tar: Piece) -> str:

@@ -6,16 +6,17 @@ of its algorithm. Nothing is made here and no artifact is opened.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from dataset_assets.catalog.state import Piece, StageState, States
 from dataset_assets.damage import INDEX_VERSION, find_damage
 from dataset_assets.errors import OrderError
 from dataset_assets.settings import ChatSettings, ImportedSettings, Settings, VariantSettings
+from dataset_assets.stages import Stage, caption_stage, caption_stages, edits_stage, find_variant, list_stages, upstream
 from dataset_assets.storage.layout import Layout
 
 # Raise a number when the stage would make something else of the same inputs: what it made before is then stale.
@@ -33,6 +34,8 @@ VERSIONS = {
     "manifest": 1,
     "dataset_card": 1,
     "contact_sheet": 1,
+    "gallery": 1,
+    "charts": 1,  # of `manifest`: the pictures beside the tars
     "caption_records": 2,
     "record_captions": 2,
     "captions_1ktar": 1,
@@ -46,47 +49,6 @@ _HOW_ASKED = {
 }  # fmt: skip
 
 Inputs = dict[str, str]  # what a stage is made from: name of the input → its digest
-
-
-class Stage:
-    """The stages, named as their assets; `caption_stage` names those of the variants.
-
-    Plain strings: Dagster takes no enumeration of ours for a name.
-    """
-
-    RAW_IMAGES: Final = "raw_images"
-    BUCKET_ASSIGNMENTS: Final = "bucket_assignments"
-    SHARD_PLANS: Final = "shard_plans"
-    RESIZED_CROPS: Final = "resized_crops"
-    CAPTION_SELECTION: Final = "caption_selection"
-    SHARDS: Final = "shards"
-    SHARDS_INTACT: Final = "shards_intact"  # an asset check: every tar was read again
-    NEAR_DUPLICATES: Final = "near_duplicates"  # only where the settings ask for it
-    MANIFEST: Final = "manifest"
-    DATASET_CARD: Final = "dataset_card"
-    CONTACT_SHEET: Final = "contact_sheet"  # no asset and no part of the export: `build` draws it at its end
-    CAPTION_RECORDS: Final = "caption_records"  # this and what follows only where the settings have [records] …
-    RECORD_CAPTIONS: Final = "record_captions"
-    CAPTIONS_1KTAR: Final = "captions_1ktar"
-    TRAINER_METADATA: Final = "trainer_metadata"  # … or [trainer]
-
-
-# What a stage is made from, where that does not depend on the settings.
-_UPSTREAM: dict[str, tuple[str, ...]] = {
-    Stage.RAW_IMAGES: (),
-    Stage.BUCKET_ASSIGNMENTS: (Stage.RAW_IMAGES,),
-    Stage.SHARD_PLANS: (Stage.BUCKET_ASSIGNMENTS,),
-    Stage.RESIZED_CROPS: (Stage.SHARD_PLANS,),
-    Stage.SHARDS: (Stage.RESIZED_CROPS, Stage.CAPTION_SELECTION),
-    Stage.SHARDS_INTACT: (Stage.SHARDS,),
-    Stage.NEAR_DUPLICATES: (Stage.RESIZED_CROPS,),
-    Stage.MANIFEST: (Stage.SHARDS, Stage.SHARDS_INTACT),
-    Stage.DATASET_CARD: (Stage.MANIFEST,),
-    Stage.CONTACT_SHEET: (Stage.MANIFEST,),
-    Stage.CAPTION_RECORDS: (),
-    Stage.RECORD_CAPTIONS: (Stage.CAPTION_RECORDS,),
-    Stage.CAPTIONS_1KTAR: (Stage.RECORD_CAPTIONS,),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,55 +72,6 @@ def fingerprint(*parts: Any) -> str:
     """Return the sha256, in hex, of parts that JSON can hold."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()
-
-
-def caption_stage(variant: str) -> str:
-    """Return the name of the stage, and asset, that makes a variant's captions."""
-    return f"captions/{variant}"
-
-
-def edits_stage(variant: str) -> str:
-    """Return the name under which it is recorded that a variant's captions were changed by hand: no stage that runs."""
-    return f"edits/{variant}"
-
-
-def find_variant(settings: Settings, stage: str) -> VariantSettings | None:
-    """Return the variant whose captions a stage makes; None for the other stages."""
-    return next((one for one in settings.captions.variants if caption_stage(one.name) == stage), None)
-
-
-def partition_stages(settings: Settings) -> tuple[str, ...]:
-    """Return the stages that every partition goes through, in order."""
-    before = (Stage.SHARD_PLANS, Stage.RESIZED_CROPS, *_caption_stages(settings), Stage.CAPTION_SELECTION)
-    return (*before, Stage.SHARDS, Stage.SHARDS_INTACT)
-
-
-def last_stages(settings: Settings) -> tuple[str, ...]:
-    """Return the stages that wait for all partitions, in order."""
-    return (*([Stage.NEAR_DUPLICATES] if settings.duplicates.near else []), Stage.MANIFEST, Stage.DATASET_CARD)
-
-
-def record_stages(settings: Settings) -> tuple[str, ...]:
-    """Return the stages that every range of 1k tars goes through, in order."""
-    return (Stage.RECORD_CAPTIONS, Stage.CAPTIONS_1KTAR) if settings.records else ()
-
-
-def upstream(settings: Settings, stage: str) -> tuple[str, ...]:
-    """Return the stages whose results a stage is made from."""
-    if stage in _UPSTREAM:
-        return _UPSTREAM[stage]
-    match stage:
-        case Stage.CAPTION_SELECTION:
-            return (Stage.RESIZED_CROPS, *_caption_stages(settings))
-        case Stage.TRAINER_METADATA:
-            if settings.records:
-                return (Stage.RECORD_CAPTIONS,)
-            return (Stage.MANIFEST,) if settings.sources else ()  # the last: files alone
-        case _:
-            variant = find_variant(settings, stage)
-            if isinstance(variant, ChatSettings):
-                return (Stage.RESIZED_CROPS, *(caption_stage(one.name) for one in settings.captions.before(variant)))
-            return (Stage.SHARD_PLANS,)  # resized_crops and the captions that come with the data
 
 
 def find_state(states: States, stage: str, partition: str = "", *, needed_by: str = "") -> StageState:
@@ -208,9 +121,16 @@ def list_inputs(settings: Settings, states: States, stage: str, partition: str =
             counts = find_state(states, Stage.BUCKET_ASSIGNMENTS, needed_by=stage).report["drops"]
             return said | {Stage.SHARDS: outputs(Stage.SHARDS), "drops": fingerprint(counts)}
         case Stage.DATASET_CARD:
-            stages = _caption_stages(settings)
+            stages = caption_stages(settings)
             captions = {f"{name} {key}": made.output for (name, key), made in sorted(states.items()) if name in stages}
             return said | {Stage.MANIFEST: output(Stage.MANIFEST), "captions": fingerprint(captions)}
+        case Stage.GALLERY:  # which shows what was left out, and what was not selected, too
+            shown = (Stage.RAW_IMAGES, *caption_stages(settings), Stage.CAPTION_SELECTION, *upstream(settings, stage))
+            return (
+                said
+                | {name: outputs(name) for name in shown if name != Stage.MANIFEST}
+                | {Stage.MANIFEST: output(Stage.MANIFEST)}
+            )
         case Stage.CONTACT_SHEET:
             return said | {Stage.MANIFEST: output(Stage.MANIFEST)}
         case Stage.RECORD_CAPTIONS:
@@ -288,10 +208,11 @@ def fingerprint_settings(settings: Settings, stage: str) -> str:
             images,
             said["shards"],
             [said["captions"][name] for name in ("priority", "missing_caption_policy")],
-            [said["release"], INDEX_VERSION, VERSIONS["webshart"]],
+            [said["release"], INDEX_VERSION, VERSIONS["webshart"], VERSIONS["charts"]],
         ],
         Stage.DATASET_CARD: [said["dataset"]],
         Stage.CONTACT_SHEET: [settings.dataset.name],
+        Stage.GALLERY: [settings.dataset.name, said["gallery"], said["captions"]["priority"]],
         Stage.TRAINER_METADATA: [said["trainer"]],
     }
     if records := settings.records:
@@ -326,7 +247,8 @@ def judge(
     A stage is stale, too, when one that it is made from is not fresh; not for files that are only to be tried again.
     """
     damage = {(piece.stage, piece.partition): found for piece in pieces if (found := find_damage(layout, piece))}
-    order = list(_list_stages(settings, states))
+    partitions = [partition for stage, partition in states if stage == Stage.SHARD_PLANS]
+    order = list(list_stages(settings, partitions))
     keys: dict[str, list[str]] = {}
     for stage, partition in order:
         keys.setdefault(stage, []).append(partition)
@@ -342,20 +264,6 @@ def judge(
             verdict = Verdict("stale", damage[stage, partition])
         verdicts[stage, partition] = verdict
     return verdicts
-
-
-def _list_stages(settings: Settings, states: States) -> Iterator[tuple[str, str]]:
-    """Yield every (stage, partition) of the dataset, each after those that it is made from."""
-    if settings.sources:
-        partitions = sorted(partition for stage, partition in states if stage == Stage.SHARD_PLANS)
-        yield from ((stage, "") for stage in (Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS))
-        yield from ((stage, partition) for stage in partition_stages(settings) for partition in partitions)
-        yield from ((stage, "") for stage in last_stages(settings))
-    if settings.records:
-        yield Stage.CAPTION_RECORDS, ""
-        yield from ((stage, key) for stage in record_stages(settings) for key in settings.records.ranges)
-    if settings.trainer:
-        yield Stage.TRAINER_METADATA, ""
 
 
 def judge_inputs(settings: Settings, states: States, stage: str, partition: str = "") -> Verdict:
@@ -382,7 +290,3 @@ def judge_inputs(settings: Settings, states: States, stage: str, partition: str 
     if retry := state.report.get("retry", 0):
         return Verdict("stale", f"{retry} files could not be read last time", retry=True)
     return FRESH
-
-
-def _caption_stages(settings: Settings) -> tuple[str, ...]:
-    return tuple(caption_stage(variant.name) for variant in settings.captions.in_turn)

@@ -14,6 +14,8 @@ from multiprocessing import forkserver, get_context, parent_process, resource_tr
 from multiprocessing.connection import wait
 from os import _exit
 
+import pyarrow as pa
+
 
 def end_with_parent() -> None:
     """Let this process end when its parent dies, also when that is killed, and in the middle of a call that hangs."""
@@ -63,3 +65,11 @@ class _NoPandas(MetaPathFinder):
 def refuse_pandas() -> None:
     """Let Arrow do without pandas in this process: it takes a third of a second to ask it whether a value is its."""
     sys.meta_path.insert(0, _NoPandas())
+
+
+def begin_table_work() -> None:
+    """Prepare this process for tables, beside others that do the same: it ends with the one that started it."""
+    end_with_parent()
+    refuse_pandas()
+    pa.set_cpu_count(1)
+    pa.set_memory_pool(pa.system_memory_pool())  # a tenth less CPU than pyarrow's own

@@ -10,8 +10,9 @@ from dataset_assets.catalog.captions import count_captions
 from dataset_assets.catalog.state import States, load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import IncompleteError
-from dataset_assets.freshness import Stage, Verdict, caption_stage, judge
+from dataset_assets.freshness import Verdict, find_state, judge
 from dataset_assets.release.manifest import load_manifest
+from dataset_assets.stages import Stage, caption_stage
 
 _NAMED = 3  # stale partitions that a message names
 
@@ -21,6 +22,12 @@ def judge_all(dataset: Dataset) -> dict[tuple[str, str], Verdict]:
     with dataset.catalog.reading() as connection:
         states, pieces = load_states(connection), load_pieces(connection)
     return judge(dataset.settings, dataset.layout, states, pieces)
+
+
+def load_report(dataset: Dataset, stage: str) -> Mapping[str, Any]:
+    """Return the counts of a stage of the whole dataset as it was made last. Raises OrderError where it was not."""
+    with dataset.catalog.reading() as connection:
+        return find_state(load_states(connection, [""]), stage).report
 
 
 def require_fresh(dataset: Dataset, stages: Collection[str], what: str) -> None:

@@ -16,6 +16,7 @@ root = "data"                         # every artifact goes under here; the expo
 license = "other"                     # for the dataset card, as the Hugging Face Hub spells licenses
 language = "en"                       # of the captions
 description = ""                      # a paragraph for the dataset card
+owners = []                           # who Dagster names as owners: "anna@example.org", "team:data"
 """
 
 _IMAGES = """\
@@ -78,9 +79,15 @@ corner_jitter = 0                     # pixels that the crop may move away from 
 shard_size = 1024                     # samples a tar
 shards_per_partition = 16             # tars a Dagster partition: some minutes of work
 
-[release]                             # tables beside the tars, for readers that do not go through them
+[release]                             # what lies beside the tars, for those who do not go through them
 samples = true                        # samples.parquet: a row a sample, with where it lies and what is known of it
 webshart = false                      # a JSON index beside each tar, for the Python package webshart
+charts = true                         # charts/*.png, which the dataset card shows
+
+[gallery]                             # <root>/gallery/index.html: the dataset to look at, in any browser, offline
+enabled = true
+images = 400                          # a dataset of no more is shown whole; of a larger one, a sample of every bucket
+drops = 12                            # examples of each reason for which images were left out
 
 [captions]
 missing_caption_policy = "empty"      # a sample without a caption stays, with an empty one; or "drop"

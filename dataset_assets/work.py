@@ -25,8 +25,9 @@ from dataset_assets.catalog.state import (
 )
 from dataset_assets.damage import find_damage, is_whole
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import DamagedError
+from dataset_assets.errors import DamagedError, OrderError
 from dataset_assets.freshness import Inputs, fingerprint, judge_inputs, list_inputs
+from dataset_assets.stages import upstream
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.lock import holding
 
@@ -112,6 +113,21 @@ class Work:
         self._old = {piece.number: piece for piece in pieces}
         self._reuse = reuse
         self._new: dict[int, Piece] = {}
+
+    def require_fresh(self) -> None:
+        """Raise OrderError unless what the stage is made from is made of what is there now; files may be to be retried.
+
+        Else what is put together here would be of two plans, or of other settings than the rest.
+        """
+        for stage in upstream(self.dataset.settings, self.stage):
+            partition = "" if (stage, "") in self.states else self.partition
+            verdict = judge_inputs(self.dataset.settings, self.states, stage, partition)
+            if not (verdict.fresh or verdict.retry):
+                of = f" of {partition}" if partition else ""
+                raise OrderError(
+                    f"{stage}{of} is {verdict.state} ({verdict.reason}): "
+                    f"materialize it before {self.stage}, or run `dataset-assets build`"
+                )
 
     def keep(self, number: int, made_from: str) -> Piece | None:
         """Return the piece that is there already if it was made from just this, and count it as made."""

@@ -15,7 +15,6 @@ from dataset_assets.captions.sidecar import read_captions
 from dataset_assets.captions.stage import collect_imported
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage, caption_stage
 from dataset_assets.images.crops import make_crops
 from dataset_assets.release.inspect import inspect_shards
 from dataset_assets.release.publish import write_card, write_manifest
@@ -23,6 +22,7 @@ from dataset_assets.settings import ImportedSettings, Settings, SidecarSettings,
 from dataset_assets.shards.plan import write_plan
 from dataset_assets.shards.write import write_shards
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import Stage, caption_stage
 from dataset_assets.status import judge_all
 from dataset_assets.work import Outcome
 from dataset_assets_tests.photos import jpeg

@@ -11,8 +11,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.loader import LoadingContextForTest
 
 from dataset_assets.defs.graph import build_definitions
-from dataset_assets.freshness import Stage
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 
 INDEX = (Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS)
 CAPTIONS = "captions/caption_sidecar"

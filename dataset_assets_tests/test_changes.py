@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from dataset_assets.dataset import open_dataset
-from dataset_assets.freshness import Stage
 from dataset_assets.progress import Silence
 from dataset_assets.settings import Settings
 from dataset_assets.shards.tar import TarReader
 from dataset_assets.shards.verify import verify
+from dataset_assets.stages import Stage
 from dataset_assets.storage.layout import Layout
 from dataset_assets.storage.parquet import read_table
 from dataset_assets_tests.datasets import (

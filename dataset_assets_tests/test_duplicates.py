@@ -14,12 +14,12 @@ from click.testing import CliRunner
 from dataset_assets import cli
 from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.dataset import Dataset, open_dataset
-from dataset_assets.freshness import Stage
 from dataset_assets.progress import Silence
 from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.shards.tar import TarReader
 from dataset_assets.shards.verify import verify
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets_tests.commands import write_settings
 from dataset_assets_tests.datasets import PORTRAIT, TINY, add_photo, build_library, build_partitions, settings_in

@@ -8,17 +8,9 @@ import pytest
 from dataset_assets.catalog.state import load_pieces, load_states, void_state
 from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import OrderError
-from dataset_assets.freshness import (
-    Stage,
-    Verdict,
-    caption_stage,
-    fingerprint,
-    judge,
-    list_inputs,
-    partition_stages,
-    upstream,
-)
+from dataset_assets.freshness import Verdict, fingerprint, judge, list_inputs
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage, caption_stage, partition_stages, upstream
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests.datasets import add_photos, build_library, settings_in
 

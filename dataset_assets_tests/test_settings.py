@@ -8,7 +8,10 @@ import pytest
 from dataset_assets.errors import SettingsError
 from dataset_assets.settings import CONFIG_VARIABLE, Settings, load_settings, parse_settings
 
-TABLES = "dataset, sources, buckets, duplicates, images, shards, release, captions, records, trainer, work, automation"
+TABLES = (
+    "dataset, sources, buckets, duplicates, images, shards, release, gallery, captions, records, trainer, work, "
+    "automation"
+)
 
 CHAT_KEYS = (
     "name, backend, model, base_url, api_key_env, system_prompt, system_prompt_file, user_prompt, user_prompt_file, "
@@ -31,7 +34,7 @@ MISTAKES = {
     "other = 1": "other: there is no such key; allowed: " + TABLES,
     "folder = 1": "folder: there is no such key; allowed: " + TABLES,
     "[dataset]\nnme = 1": "dataset.nme: there is no such key; allowed: name, root, catalog, license, description, "
-    "language",
+    "language, owners",
     "dataset = 3": "dataset: 3 given; allowed: a table",
     '[dataset]\nname = ""': 'dataset.name: "" given; should have at least 1 character',
     "[dataset]\nname = 7": "dataset.name: 7 given; should be a valid string",
@@ -278,6 +281,7 @@ def test_every_key_can_be_written(tmp_path: Path) -> None:
         license = "cc0-1.0"
         description = "Birds."
         language = "de"
+        owners = ["anna@example.org", "team:data"]
         [[sources]]
         kind = "folder"
         path = "raw"
@@ -330,6 +334,11 @@ def test_every_key_can_be_written(tmp_path: Path) -> None:
         [release]
         samples = false
         webshart = true
+        charts = false
+        [gallery]
+        enabled = false
+        images = 20
+        drops = 3
         [captions]
         priority = [{ variant = "caption_title", backend = "sidecar", model = "json:title" }]
         missing_caption_policy = "drop"

@@ -5,7 +5,8 @@ import pytest
 
 from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import StorageError
-from dataset_assets.freshness import Stage, Verdict, partition_stages
+from dataset_assets.freshness import Verdict
+from dataset_assets.stages import Stage, partition_stages
 from dataset_assets.status import count_by_stage, judge_all, summarize
 from dataset_assets_tests.commands import artifacts
 from dataset_assets_tests.datasets import partition_keys, settings_in

@@ -6,8 +6,8 @@ import pytest
 from dataset_assets.catalog.state import Piece, load_pieces, load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import OrderError
-from dataset_assets.freshness import Stage
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import write_bytes
 from dataset_assets.work import Outcome, Work, begin
 from dataset_assets_tests.datasets import add_photo, settings_in

@@ -17,12 +17,13 @@ from dataset_assets.catalog.images import count_images, usable_images
 from dataset_assets.catalog.slots import count_slots, next_slots, release_slots, slot_table, take_slots
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason
-from dataset_assets.freshness import Stage, fingerprint
+from dataset_assets.freshness import fingerprint
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.records import JPEG_FORMATS, Bucket, sample_key
 from dataset_assets.settings import Settings
 from dataset_assets.shards.plan import PlanChanges, list_plans, write_plans
 from dataset_assets.sources.checksums import fill_checksums
+from dataset_assets.stages import Stage
 from dataset_assets.work import Outcome, begin, holding_lock
 
 

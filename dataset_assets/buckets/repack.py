@@ -14,10 +14,10 @@ from dataset_assets.catalog.slots import free_bucket, next_slots, seated_images,
 from dataset_assets.catalog.state import drop_piece, load_pieces, load_states, void_state
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, StorageError
-from dataset_assets.freshness import Stage
 from dataset_assets.images.store import CROP_SCHEMA, Row, group_rows, read_crops, writing_crops
 from dataset_assets.records import sample_key
 from dataset_assets.shards.partition import Partition
+from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import holding_lock

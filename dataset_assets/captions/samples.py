@@ -9,11 +9,11 @@ from dataset_assets.captions.stage import list_captions
 from dataset_assets.catalog.captions import list_sources
 from dataset_assets.catalog.state import load_pieces
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage
 from dataset_assets.images.store import open_rows
 from dataset_assets.records import sample_key
 from dataset_assets.settings import VariantSettings
 from dataset_assets.shards.plan import read_plan
+from dataset_assets.stages import Stage
 from dataset_assets.storage.parquet import read_table
 
 _SIDE = 96  # pixels

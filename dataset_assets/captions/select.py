@@ -8,8 +8,9 @@ from dataset_assets.captions.view import View, load_view
 from dataset_assets.captions.waterfall import choose_captions
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason
-from dataset_assets.freshness import Stage, fingerprint
+from dataset_assets.freshness import fingerprint
 from dataset_assets.shards.sample import NO_CAPTION
+from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.parquet import write_table
 from dataset_assets.work import Outcome, Work, begin, holding_lock

@@ -10,11 +10,11 @@ from dataset_assets.captions.sources import list_extensions, register_variants
 from dataset_assets.captions.stage import finish_captions, list_captions
 from dataset_assets.catalog.captions import CaptionSource, CaptionStatus, put_captions
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import caption_stage
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import SidecarSettings
 from dataset_assets.shards.plan import read_plan
 from dataset_assets.sources.base import LARGEST_SIDECAR, split_sidecars
+from dataset_assets.stages import caption_stage
 from dataset_assets.work import Outcome, begin, holding_lock
 
 _BATCH = 1000  # captions a transaction

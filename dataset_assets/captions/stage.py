@@ -7,10 +7,11 @@ from typing import Any
 from dataset_assets.captions.sources import live_sources
 from dataset_assets.catalog.captions import CaptionSource, seated_captions
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import caption_stage, fingerprint
+from dataset_assets.freshness import fingerprint
 from dataset_assets.settings import ImportedSettings
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan
+from dataset_assets.stages import caption_stage
 from dataset_assets.work import Outcome, Work, begin, holding_lock
 
 _MADE = ("slot", "caption_source", "status", "text")

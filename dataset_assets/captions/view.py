@@ -15,9 +15,9 @@ from dataset_assets.captions.waterfall import rank_sources
 from dataset_assets.catalog.captions import CaptionSource, seated_captions
 from dataset_assets.catalog.state import load_pieces
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan
+from dataset_assets.stages import Stage
 from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import condemning
 

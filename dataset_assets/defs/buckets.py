@@ -11,9 +11,9 @@ from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.partitions import sync_partitions
 from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, code_version, version_tags
-from dataset_assets.freshness import Stage
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 
 
 def make_bucket_assignments(settings: Settings) -> dg.AssetsDefinition:

@@ -18,11 +18,12 @@ from dataset_assets.defs.chunks import Chunk, split_stale
 from dataset_assets.defs.graph import build_definitions
 from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.errors import DatasetError, StorageError
-from dataset_assets.freshness import Stage, Verdict, fingerprint, last_stages
+from dataset_assets.freshness import Verdict, fingerprint
 from dataset_assets.images.workers import prepare_processes
 from dataset_assets.progress import Progress
 from dataset_assets.release.inspect import inspect_export
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage, last_stages
 from dataset_assets.status import judge_all
 from dataset_assets.storage.atomic import sweep
 from dataset_assets.storage.home import prepare_dagster_home

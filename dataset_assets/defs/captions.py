@@ -18,9 +18,9 @@ from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import as_cell
 from dataset_assets.defs.partitions import BACKFILL, BUCKET_SHARDS, report_partitions
 from dataset_assets.defs.versions import code_version
-from dataset_assets.freshness import Stage, caption_stage, upstream
 from dataset_assets.progress import Progress
 from dataset_assets.settings import ChatSettings, ImportedSettings, Settings, SidecarSettings, VariantSettings
+from dataset_assets.stages import Stage, caption_stage, upstream
 from dataset_assets.work import Outcome
 
 _JPEG = "data:image/jpeg;base64,"

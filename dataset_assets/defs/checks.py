@@ -10,10 +10,12 @@ from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import make_table
-from dataset_assets.freshness import Stage, caption_stage, find_state
+from dataset_assets.freshness import find_state
 from dataset_assets.progress import Progress
 from dataset_assets.release.inspect import inspect_export, inspect_shards
 from dataset_assets.settings import ChatSettings
+from dataset_assets.stages import Stage, caption_stage
+from dataset_assets.status import load_report
 
 _MOST_DROPS = 0.5  # of the images seen: more is rarely meant
 _MOST_REMOVED = 0.1  # of the images there were, since the scan before: likewise
@@ -34,8 +36,8 @@ _NAMED = 3  # faults in the description
 )
 def images_usable(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Warn when there is nothing to build from, or little of what is there."""
-    with failing(), dataset.catalog.reading() as connection:
-        report = find_state(load_states(connection, [""]), Stage.RAW_IMAGES).report
+    with failing():
+        report = load_report(dataset, Stage.RAW_IMAGES)
     gone = (report["seen"] + report["removed"]) * _MOST_REMOVED
     return dg.AssetCheckResult(
         passed=report["usable"] > report["seen"] * (1 - _MOST_DROPS) and report["removed"] <= gone,

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from dataset_assets.defs.partitions import PARTITIONS_PER_RUN
-from dataset_assets.freshness import Stage, Verdict, upstream
+from dataset_assets.freshness import Verdict
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage, upstream
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.partitions import BACKFILL, BUCKET_SHARDS, report_partitions
 from dataset_assets.defs.versions import code_version
-from dataset_assets.freshness import Stage
 from dataset_assets.images.crops import make_crops
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 
 
 def make_resized_crops(settings: Settings) -> dg.AssetsDefinition:

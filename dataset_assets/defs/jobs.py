@@ -5,8 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from dataset_assets.freshness import Stage
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 
 # Not by name: near_duplicates is in the graph only where the settings ask for it.
 _BELOW_PLANS = dg.AssetSelection.assets(Stage.SHARD_PLANS).downstream()

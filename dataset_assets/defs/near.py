@@ -10,10 +10,10 @@ from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing, make_when_complete
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.versions import code_version
-from dataset_assets.freshness import Stage
 from dataset_assets.images.near import find_near_duplicates
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 
 
 def make_near_duplicates(settings: Settings) -> dg.AssetsDefinition:

@@ -9,7 +9,7 @@ from dataset_assets.catalog.state import States, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, version_tags
-from dataset_assets.freshness import Stage, upstream
+from dataset_assets.stages import Stage, upstream
 from dataset_assets.work import Outcome
 
 BUCKET_SHARDS = dg.DynamicPartitionsDefinition(name="bucket_shards")

@@ -11,15 +11,18 @@ from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import as_cell, make_table
-from dataset_assets.freshness import Stage, find_state
+from dataset_assets.freshness import find_state
+from dataset_assets.posts.choose import EMPTY
+from dataset_assets.posts.form import CAPTIONS as KIND
 from dataset_assets.posts.index import list_faults
+from dataset_assets.stages import Stage
+from dataset_assets.status import load_report
 from dataset_assets.storage.parquet import open_table
 from dataset_assets.trainer.output.merged import CAPTIONS
 
 _MOST_DROPPED = 0.01  # of the rows: more is rarely meant
 _MOST_MISSING = 0.05  # of the ids
 _LISTED = 20  # faults in the metadata
-_EMPTY = "empty"  # of an id without a caption
 _CAPTION = b'": {"caption": "'  # how a caption begins; inside of one a quotation mark has a backslash
 _PIECE = 1 << 24  # bytes
 
@@ -33,8 +36,8 @@ _PIECE = 1 << 24  # bytes
 )
 def records_read(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Warn when many rows could not be used."""
-    with failing(), dataset.catalog.reading() as connection:
-        report = find_state(load_states(connection, [""]), Stage.CAPTION_RECORDS).report
+    with failing():
+        report = load_report(dataset, Stage.CAPTION_RECORDS)
     rows = [
         f"| {as_cell(fault['file'])} | {fault['line']} | {fault['fault']} | {as_cell(fault['detail'])} |"
         for fault in islice(list_faults(dataset), _LISTED)
@@ -63,8 +66,8 @@ def records_read(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
 def records_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Compare the rows of the parsed files with the records that were counted while they were read."""
     with failing():
+        report = load_report(dataset, Stage.CAPTION_RECORDS)
         with dataset.catalog.reading() as connection:
-            report = find_state(load_states(connection, [""]), Stage.CAPTION_RECORDS).report
             pieces = load_pieces(connection, Stage.CAPTION_RECORDS, "")
         there = sum(_count_rows(dataset.layout.root / piece.path) for piece in pieces if piece.path)
     counted = report["rows"] - report["dropped"]
@@ -91,8 +94,8 @@ def members_add_up(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceP
         states = load_states(connection, keys)
         chosen = [find_state(states, Stage.RECORD_CAPTIONS, key).report["by_source"] for key in keys]
         tars = [find_state(states, Stage.CAPTIONS_1KTAR, key).report["members"] for key in keys]
-    captions = sum(count for counts in chosen for label, count in counts.items() if label != _EMPTY)
-    members = sum(counts.get("captions", 0) for counts in tars)
+    captions = sum(count for counts in chosen for label, count in counts.items() if label != EMPTY)
+    members = sum(counts.get(KIND, 0) for counts in tars)
     return dg.AssetCheckResult(passed=captions == members, metadata={"captions": captions, "members": members})
 
 
@@ -105,8 +108,8 @@ def members_add_up(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceP
 )
 def metadata_complete(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Warn when much is missing."""
-    with failing(), dataset.catalog.reading() as connection:
-        report = find_state(load_states(connection, [""]), Stage.TRAINER_METADATA).report
+    with failing():
+        report = load_report(dataset, Stage.TRAINER_METADATA)
     given = {name: count for name, count in report["missing"].items() if name not in report.get("not_given", ())}
     return dg.AssetCheckResult(
         passed=all(count <= report["ids"] * _MOST_MISSING for count in given.values()),
@@ -129,8 +132,8 @@ def metadata_complete(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult
 )
 def captions_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Compare the captions in meta_cap.json with the ids that have one."""
-    with failing(), dataset.catalog.reading() as connection:
-        report = find_state(load_states(connection, [""]), Stage.TRAINER_METADATA).report
+    with failing():
+        report = load_report(dataset, Stage.TRAINER_METADATA)
     with (dataset.layout.trainer / CAPTIONS).open("rb") as file:
         there = sum(chunk.count(_CAPTION) for chunk in _overlap(file))
     counted = report["ids"] - report["missing"]["caption"]

@@ -11,11 +11,11 @@ from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.partitions import BACKFILL, report_partitions
 from dataset_assets.defs.versions import code_version
-from dataset_assets.freshness import Stage, upstream
 from dataset_assets.posts.choose import choose_captions
 from dataset_assets.posts.index import index_records
 from dataset_assets.progress import Progress
 from dataset_assets.settings import RecordSettings, Settings
+from dataset_assets.stages import Stage, upstream
 from dataset_assets.trainer.metadata import write_trainer_metadata
 from dataset_assets.trainer.tars.stage import write_numbered_tars
 from dataset_assets.work import Outcome

@@ -10,9 +10,9 @@ from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing, make_when_complete
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.versions import code_version
-from dataset_assets.freshness import Stage
 from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 
 
 def make_manifest(settings: Settings) -> dg.AssetsDefinition:

@@ -17,20 +17,12 @@ from dataset_assets.defs.chunks import Chunk, split_stale
 from dataset_assets.defs.jobs import INDEX, PARTITIONS, RECORDS, RECORDS_INDEX, RELEASE, TRAINER, Jobs
 from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.errors import DatasetError
-from dataset_assets.freshness import (
-    FRESH,
-    Stage,
-    Verdict,
-    fingerprint,
-    fingerprint_settings,
-    last_stages,
-    list_inputs,
-    upstream,
-)
+from dataset_assets.freshness import FRESH, Verdict, fingerprint, fingerprint_settings, list_inputs
 from dataset_assets.posts.files import are_settled, list_files
 from dataset_assets.posts.index import find_changes as find_new_records
 from dataset_assets.settings import RecordSettings, Settings
 from dataset_assets.sources.scan import find_changes
+from dataset_assets.stages import Stage, last_stages, upstream
 from dataset_assets.status import judge_all
 from dataset_assets.storage.lock import is_locked
 

@@ -8,10 +8,10 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.defs.config import ScanConfig
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import make_table
-from dataset_assets.freshness import Stage
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import Stage
 
 
 def make_raw_images(_settings: Settings) -> dg.AssetsDefinition:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dataset_assets.catalog.images import record_checksums
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings
+from dataset_assets.freshness import fingerprint, fingerprint_settings
 from dataset_assets.images.ahead import Ahead
 from dataset_assets.images.store import (
     CROP_SCHEMA,
@@ -31,6 +31,7 @@ from dataset_assets.progress import Progress, Silence
 from dataset_assets.records import Crop, CropTask, Drop, sample_key
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan, split_shards
+from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 

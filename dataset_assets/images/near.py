@@ -10,11 +10,12 @@ import pyarrow as pa
 from dataset_assets.catalog.near import replace_groups, seated_named
 from dataset_assets.catalog.state import load_pieces
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage, fingerprint
+from dataset_assets.freshness import fingerprint
 from dataset_assets.images.alike import group_looks
 from dataset_assets.images.looks import measure_distances, parse_looks
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.shards.partition import Partition
+from dataset_assets.stages import Stage
 from dataset_assets.status import require_fresh
 from dataset_assets.storage.parquet import read_table, write_table
 from dataset_assets.work import Outcome, begin, condemning, holding_lock

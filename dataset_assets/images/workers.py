@@ -257,18 +257,9 @@ class Workers(Generic[Task, Answer]):
         code = worker.process.exitcode
         self._end(worker)
         if not worker.started:
-            self._lost_starts += 1
             self._returned.extend(worker.jobs)
-            if not timed_out and code is not None and code < 0 and self._lost_starts < _STARTS:
-                return
-            if timed_out or (code is not None and code < 0):
-                ended = "did not start" if timed_out else f"{_describe(code)} while it was starting"
-                raise StorageError(f"an image worker {ended}: is there enough memory? Fewer workers need less")
-            raise RuntimeError(
-                f"an image worker {_describe(code)} while it was starting; does the program's main module "
-                'have `if __name__ == "__main__":`?'
-            )
-        if worker.jobs:
+            self._judge_start(code, timed_out=timed_out)
+        elif worker.jobs:
             limit = f"took longer than {self._job.timeout_seconds:g} seconds"
             loss = Loss(
                 detail=limit if timed_out else f"the worker process {_describe(code)}",
@@ -278,6 +269,22 @@ class Workers(Generic[Task, Answer]):
             item = worker.jobs.popleft()
             item.answer.append(self._job.fail(item.task, loss))
             self._returned.extend(worker.jobs)
+
+    def _judge_start(self, code: int | None, *, timed_out: bool) -> None:
+        """Count a worker that did not start, and was ended with this code; raise what is wrong unless it may pass."""
+        if timed_out:
+            ended = "did not start"
+        elif code is not None and code < 0:
+            self._lost_starts += 1
+            if self._lost_starts < _STARTS:
+                return
+            ended = f"{_describe(code)} while it was starting"
+        else:
+            raise RuntimeError(
+                f"an image worker {_describe(code)} while it was starting; does the program's main module "
+                'have `if __name__ == "__main__":`?'
+            )
+        raise StorageError(f"an image worker {ended}: is there enough memory? Fewer workers need less")
 
     def _end(self, worker: _Worker[Task, Answer]) -> None:
         """Kill the process, which has nothing to tidy up, and wait until it is gone."""

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import OrderError, SettingsError
-from dataset_assets.freshness import Stage, fingerprint, judge_inputs
+from dataset_assets.errors import SettingsError
+from dataset_assets.freshness import fingerprint
 from dataset_assets.posts.batch import TEXT
 from dataset_assets.posts.faults import LISTED, Faults, RowFault
 from dataset_assets.posts.form import (
@@ -33,6 +33,7 @@ from dataset_assets.posts.gather import ParsedFile, cut_blocks, list_parsed, rea
 from dataset_assets.posts.texts import TextStatus
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import RecordSettings
+from dataset_assets.stages import Stage
 from dataset_assets.storage.parquet import writing_table
 from dataset_assets.work import Outcome, Work, begin, holding_lock
 
@@ -60,12 +61,7 @@ def choose_captions(dataset: Dataset, key: str, *, force: bool = False, progress
     work = begin(dataset, Stage.RECORD_CAPTIONS, key, force=force)
     if isinstance(work, Outcome):
         return work
-    verdict = judge_inputs(dataset.settings, work.states, Stage.CAPTION_RECORDS)
-    if not (verdict.fresh or verdict.retry):
-        raise OrderError(
-            f"{Stage.CAPTION_RECORDS} is {verdict.state} ({verdict.reason}): "
-            f"materialize it before {work.stage}, or run `dataset-assets build`"
-        )
+    work.require_fresh()
     made_from = fingerprint(work.inputs, kept_texts(settings))
     if not work.keep(0, made_from):
         _make(work, settings, made_from, progress or Silence())

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from dataset_assets.catalog.state import Piece, load_pieces
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage, find_state
+from dataset_assets.freshness import find_state
 from dataset_assets.posts.form import cell_width
+from dataset_assets.stages import Stage
 from dataset_assets.storage.parquet import open_table
 from dataset_assets.work import Work, condemning
 

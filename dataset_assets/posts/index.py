@@ -10,7 +10,7 @@ from typing import Any
 from dataset_assets.catalog.state import Piece, drop_piece, drop_state, load_pieces, load_states, void_state
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import IncompleteError
-from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings
+from dataset_assets.freshness import fingerprint, fingerprint_settings
 from dataset_assets.posts.empty import refuse_empty
 from dataset_assets.posts.faults import LISTED, RowFault, read_list
 from dataset_assets.posts.files import RecordFile, list_files
@@ -18,6 +18,7 @@ from dataset_assets.posts.form import new_digest
 from dataset_assets.posts.parse import Parsed, ParseTask
 from dataset_assets.posts.workers import parse_here, parse_side_by_side
 from dataset_assets.progress import Progress, Silence
+from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove
 from dataset_assets.work import Outcome, Work, begin, holding_lock
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage, find_state
+from dataset_assets.freshness import find_state
 from dataset_assets.posts.faults import LISTED, RowFault
+from dataset_assets.stages import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

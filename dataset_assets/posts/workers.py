@@ -11,12 +11,10 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-import pyarrow as pa
-
 from dataset_assets.errors import DatasetError, SourceError
 from dataset_assets.images.worker import Failure, Started
 from dataset_assets.posts.parse import Parsed, ParseTask, parse_file
-from dataset_assets.processes import end_with_parent, ignored_by_children, refuse_pandas
+from dataset_assets.processes import begin_table_work, ignored_by_children
 
 
 @dataclass(slots=True, eq=False)
@@ -123,10 +121,7 @@ def _receive(worker: _Worker) -> tuple[ParseTask, Parsed | None]:
 
 def work(connection: Connection) -> None:
     """Live as a worker process: read files until the parent kills it or sends None."""
-    end_with_parent()
-    refuse_pandas()
-    pa.set_cpu_count(1)
-    pa.set_memory_pool(pa.system_memory_pool())  # a tenth less CPU than pyarrow's own
+    begin_table_work()
     connection.send(Started())
     with suppress(EOFError):  # the parent has closed it, or is gone
         while task := connection.recv():

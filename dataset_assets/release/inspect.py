@@ -21,7 +21,7 @@ from dataset_assets.catalog.state import (
 from dataset_assets.damage import MODIFIED, is_whole
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
-from dataset_assets.freshness import Stage, fingerprint, list_inputs
+from dataset_assets.freshness import fingerprint, list_inputs
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.release.check import check_manifest
 from dataset_assets.release.manifest import ShardEntry, load_manifest
@@ -29,6 +29,7 @@ from dataset_assets.shards.check import Promise
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.report import NO_TABLES, Report
 from dataset_assets.shards.verify import check_files, list_files, verify_shards
+from dataset_assets.stages import Stage
 from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST
 from dataset_assets.work import holding_lock
 

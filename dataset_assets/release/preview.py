@@ -6,11 +6,12 @@ from pathlib import Path
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
-from dataset_assets.freshness import Stage, fingerprint
+from dataset_assets.freshness import fingerprint
 from dataset_assets.release.manifest import BucketEntry, load_manifest, parse_manifest
 from dataset_assets.release.sheet import TILES, SheetBucket, SheetSample, draw_sheet
 from dataset_assets.shards.sample import MEMBERS
 from dataset_assets.shards.tar import TarError, TarReader
+from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import write_bytes
 from dataset_assets.storage.layout import EXPORT_MANIFEST
 from dataset_assets.work import Outcome, begin, holding_lock

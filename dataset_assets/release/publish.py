@@ -15,7 +15,7 @@ from dataset_assets.catalog.state import Piece, load_pieces
 from dataset_assets.damage import MODIFIED
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, IncompleteError
-from dataset_assets.freshness import Stage, find_state, fingerprint
+from dataset_assets.freshness import find_state, fingerprint
 from dataset_assets.release.card import CaptionUsage, render_card
 from dataset_assets.release.files import clear_files, write_files
 from dataset_assets.release.inspect import make_entry
@@ -27,6 +27,7 @@ from dataset_assets.release.manifest import (
     load_manifest,
 )
 from dataset_assets.shards.partition import Partition
+from dataset_assets.stages import Stage
 from dataset_assets.status import require_fresh
 from dataset_assets.storage.atomic import remove, write_bytes
 from dataset_assets.work import Outcome, Work, begin, holding_lock

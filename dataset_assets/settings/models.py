@@ -42,6 +42,7 @@ class DatasetSettings(Model):
     license: Annotated[str, Field(min_length=1)] = "other"
     description: str = ""
     language: str = "en"
+    owners: tuple[Annotated[str, Field(pattern=r"^(team:.+|[^@\s]+@[^@\s]+)$")], ...] = ()  # shown by Dagster
 
 
 Proto = Annotated[str, Field(pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$")]  # width x height at the 1024 base
@@ -111,10 +112,19 @@ class ShardSettings(Model):
 
 
 class ReleaseSettings(Model):
-    """Which tables lie beside the tars. They repeat what the tars hold, for readers that do not go through them."""
+    """What lies beside the tars. It repeats what the tars hold, for those who do not go through them."""
 
     samples: bool = True  # samples.parquet
     webshart: bool = False  # a JSON index beside each tar, for the package of that name
+    charts: bool = True  # pictures of what is in the tars, which the dataset card shows
+
+
+class GallerySettings(Model):
+    """The page with which a person looks the dataset over. It is no part of the export."""
+
+    enabled: bool = True
+    images: Annotated[int, Field(ge=1, le=100_000)] = 400  # of a larger dataset a sample of every bucket
+    drops: Annotated[int, Field(ge=0, le=10_000)] = 12  # examples of each reason for which images were left out
 
 
 class WorkSettings(Model):
@@ -142,6 +152,7 @@ class Settings(Model):
     images: ImageSettings = ImageSettings()
     shards: ShardSettings = ShardSettings()
     release: ReleaseSettings = ReleaseSettings()
+    gallery: GallerySettings = GallerySettings()
     captions: CaptionSettings = CaptionSettings()
     records: RecordSettings | None = None  # without [[sources]] the dataset has no images
     trainer: TrainerSettings | None = None

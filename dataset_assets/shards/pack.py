@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dataset_assets.errors import DamagedError, DropReason
 from dataset_assets.shards.index import SAMPLE_SCHEMA, Row
-from dataset_assets.shards.sample import MEMBERS, dump_caption, dump_fields
+from dataset_assets.shards.sample import MEMBERS, dump_members
 from dataset_assets.shards.tar import TarWriter
 
 # What the index and the JSON say of a crop, in the file of the crops.
@@ -115,17 +115,10 @@ def pack(tar: TarWriter, samples: Iterable[pa.Table], shard: Shard) -> Iterator[
         jpegs = (memoryview(value.as_buffer()) for value in group["jpeg"])
         places: list[int] = []
         for row, jpeg in zip(facts.to_pylist(), jpegs, strict=True):
-            members = _list_members(row, jpeg, shard)
+            members = dump_members(row["key"], jpeg, row["text"], _describe(row, shard))
             for offset, (_, data) in zip(tar.add_all(members), members, strict=True):
                 places += (offset, len(data))
         yield _index(facts, places, shard)
-
-
-def _list_members(row: Row, jpeg: memoryview, shard: Shard) -> list[tuple[str, bytes | memoryview]]:
-    """Return the three members of a sample, in the order of MEMBERS."""
-    names = [f"{row['key']}.{extension}" for extension in MEMBERS]
-    contents = (jpeg, dump_caption(row["text"]), dump_fields(_describe(row, shard)))
-    return list(zip(names, contents, strict=True))
 
 
 def _describe(row: Row, shard: Shard) -> dict[str, object]:

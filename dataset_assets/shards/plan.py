@@ -26,9 +26,10 @@ from dataset_assets.catalog.state import (
 from dataset_assets.damage import INDEX, is_whole
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError
-from dataset_assets.freshness import Stage, fingerprint
+from dataset_assets.freshness import fingerprint
 from dataset_assets.settings import Settings
 from dataset_assets.shards.partition import Partition, slots_per_partition
+from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.parquet import read_table, write_table
 from dataset_assets.work import Outcome, holding_lock

@@ -6,10 +6,13 @@ The fields' keys, types and order are settled here and nowhere else; what their 
 import json
 from collections.abc import Mapping
 from math import isfinite
+from typing import TypeVar
 
 MEMBERS = ("jpg", "txt", "json")  # in this order
 
 NO_CAPTION = ("", -1, -1)  # caption_variant, caption_selector_index, caption_source_id
+
+Data = TypeVar("Data", bytes, memoryview)  # of an image
 
 _Scalar = type[str] | type[int] | type[float]
 _Fields = Mapping[str, _Scalar | Mapping[str, _Scalar]]
@@ -45,9 +48,16 @@ def sample_members(key: str, jpeg: bytes, caption: str, meta: Mapping[str, objec
     if faults := check_fields(meta):
         raise ValueError(f"{key}: {'; '.join(faults)}")
     try:
-        contents = (jpeg, dump_caption(caption), dump_fields(meta))
+        return dump_members(key, jpeg, caption, meta)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from None
+
+
+def dump_members(
+    key: str, jpeg: Data, caption: str, meta: Mapping[str, object]
+) -> tuple[tuple[str, Data | bytes], ...]:
+    """Return the members as `sample_members` does, of fields that are known to be those of the format."""
+    contents: tuple[Data | bytes, ...] = (jpeg, dump_caption(caption), dump_fields(meta))
     return tuple((f"{key}.{extension}", data) for extension, data in zip(MEMBERS, contents, strict=True))
 
 

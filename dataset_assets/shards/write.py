@@ -7,21 +7,20 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from dataset_assets.catalog.state import Piece, load_pieces
-from dataset_assets.damage import INDEX, INDEX_VERSION, is_indexed
+from dataset_assets.damage import describe_index, is_indexed
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import OrderError
-from dataset_assets.freshness import Stage, fingerprint, fingerprint_settings, judge_inputs, upstream
+from dataset_assets.freshness import fingerprint, fingerprint_settings
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.shards.index import scan_tar, write_groups, write_rows, writing_samples
 from dataset_assets.shards.pack import CROP_COLUMNS, Shard, Tally, admit, pack
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import list_targets, split_shards
 from dataset_assets.shards.tar import TarError, TarWriter
+from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove, writing
 from dataset_assets.storage.layout import shard_path
 from dataset_assets.storage.parquet import open_table, read_table
@@ -37,7 +36,7 @@ def write_shards(dataset: Dataset, key: str, *, force: bool = False, progress: P
     work = begin(dataset, Stage.SHARDS, key, force=force)
     if isinstance(work, Outcome):
         return work
-    _require_fresh(work)
+    work.require_fresh()  # crops and selection of two plans would not fit together
     progress = progress or Silence()
     partition = Partition.parse(key)
     chosen = dict(split_shards(read_table(dataset.layout.selection(key)), dataset.settings.shards.shard_size))
@@ -64,17 +63,6 @@ def write_shards(dataset: Dataset, key: str, *, force: bool = False, progress: P
             "sources": sorted({source for fact in facts for source in fact["sources"]}),
         },
     )
-
-
-def _require_fresh(work: Work) -> None:
-    """Raise OrderError unless crops and selection are of the same plan: of two plans they would not fit together."""
-    for stage in upstream(work.dataset.settings, work.stage):
-        verdict = judge_inputs(work.dataset.settings, work.states, stage, work.partition)
-        if not (verdict.fresh or verdict.retry):
-            raise OrderError(
-                f"{stage} of {work.partition} is {verdict.state} ({verdict.reason}): "
-                f"materialize it before {work.stage}, or run `dataset-assets build`"
-            )
 
 
 def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Table) -> bool:
@@ -118,7 +106,7 @@ def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Tabl
             "drops": dict(tally.drops),
             "selected": dict(tally.selected),
             "sources": sorted(tally.sources),
-            **(_describe_index(work, index) if first else {}),
+            **(describe_index(work.dataset.layout, index) if first else {}),
         },
     )
     return first is not None
@@ -143,12 +131,6 @@ def _index_again(work: Work, partition: Partition, kept: Piece) -> bool:
             write_rows(table, scan_tar(tar, kept.facts["path"]))
     except (TarError, ValueError, OverflowError):  # the last two of numbers that no column holds
         return False
-    facts = {**kept.facts, **_describe_index(work, index)}
+    facts = {**kept.facts, **describe_index(work.dataset.layout, index)}
     work.put(tar, made_from=kept.fingerprint, output=kept.output, number=kept.number, facts=facts)
     return True
-
-
-def _describe_index(work: Work, index: Path) -> dict[str, Any]:
-    """Return what is recorded of an index with its tar."""
-    path = str(index.relative_to(work.dataset.layout.root))
-    return {INDEX: {"path": path, "bytes": index.stat().st_size, "version": INDEX_VERSION}}

@@ -16,13 +16,14 @@ from dataset_assets.catalog.images import count_images, insert_images, known_ima
 from dataset_assets.catalog.state import StageState, States, load_states, put_state, void_state
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason, SourceError
-from dataset_assets.freshness import Stage, fingerprint, judge_inputs, list_inputs
+from dataset_assets.freshness import fingerprint, judge_inputs, list_inputs
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.records import Header
 from dataset_assets.sources.base import Listed
 from dataset_assets.sources.checksums import read_checksums
 from dataset_assets.sources.compare import Look, compare, find_removed, hold_back, make_frame
 from dataset_assets.sources.headers import Found, read_headers
+from dataset_assets.stages import Stage
 from dataset_assets.work import Outcome, holding_lock
 
 _AHEAD_SECONDS = 60  # that clocks differ: a file of the far future does not change any more

@@ -6,6 +6,7 @@ from pathlib import Path
 EXPORT_MANIFEST = "manifest.json"
 EXPORT_CARD = "README.md"
 EXPORT_SAMPLES = "samples.parquet"
+EXPORT_CHARTS = "charts"
 EXPORT_1K = "export_1k"
 
 
@@ -83,6 +84,10 @@ class Layout:
         """The export's manifest."""
         return self.export / EXPORT_MANIFEST
 
+    def chart(self, name: str) -> Path:
+        """One of the pictures that the dataset card shows."""
+        return self.export / EXPORT_CHARTS / f"{name}.png"
+
     @property
     def card(self) -> Path:
         """The export's dataset card."""
@@ -114,7 +119,18 @@ class Layout:
     @property
     def folders(self) -> tuple[Path, ...]:
         """Every folder under the root that is ours: none of a user's files are in them."""
-        images = ("plans", "crops", "selection", "review", "listings", "index", "duplicates", "export", "preview")
+        images = (
+            "plans",
+            "crops",
+            "selection",
+            "review",
+            "listings",
+            "index",
+            "duplicates",
+            "export",
+            "preview",
+            "gallery",
+        )
         names = (*images, "records", EXPORT_1K, "trainer", self.dagster_home.name)
         return tuple(self.root / name for name in names)
 
@@ -122,6 +138,16 @@ class Layout:
     def near_duplicates(self) -> Path:
         """The images that look alike, for a person to look over."""
         return self.root / "duplicates" / "near.parquet"
+
+    @property
+    def gallery(self) -> Path:
+        """The folder of the page with which a person looks the dataset over."""
+        return self.root / "gallery"
+
+    @property
+    def gallery_page(self) -> Path:
+        """What to open in a browser."""
+        return self.gallery / "index.html"
 
     @property
     def contact_sheet(self) -> Path:

@@ -14,13 +14,14 @@ from dataset_assets.catalog.state import load_pieces
 from dataset_assets.damage import INDEX
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DamagedError, OrderError, SettingsError, StorageError
-from dataset_assets.freshness import Stage, fingerprint, upstream
+from dataset_assets.freshness import fingerprint
+from dataset_assets.posts.read import iter_tars
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import Settings, TrainerSettings
+from dataset_assets.stages import Stage, upstream
 from dataset_assets.status import require_fresh
 from dataset_assets.storage.atomic import write_bytes
 from dataset_assets.storage.layout import Layout
-from dataset_assets.storage.parquet import open_table
 from dataset_assets.trainer.export import merging_export
 from dataset_assets.trainer.inputs.columns import find_tags
 from dataset_assets.trainer.inputs.rows import Input, Lack, Role
@@ -123,9 +124,9 @@ def _condemning(dataset: Dataset) -> Iterator[None]:
         records = dataset.settings.records
         for key in records.ranges if records else ():  # who found it was another process: which one is it?
             path = dataset.layout.record_captions(key)
-            with condemning(dataset, (Stage.RECORD_CAPTIONS, key, 0), path), open_table(path) as file:
-                for group in range(file.num_row_groups):
-                    file.read_row_group(group)
+            with condemning(dataset, (Stage.RECORD_CAPTIONS, key, 0), path):
+                for _ in iter_tars(path):
+                    pass
         raise
 
 

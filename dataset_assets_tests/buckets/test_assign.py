@@ -14,11 +14,11 @@ from dataset_assets.buckets.protos import make_buckets
 from dataset_assets.catalog.slots import seated_images
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import OrderError
-from dataset_assets.freshness import Stage
 from dataset_assets.images.crops import make_crops
 from dataset_assets.progress import Lines
 from dataset_assets.records import sample_key
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets_tests.datasets import LANDSCAPE, PORTRAIT, SQUARE, TINY, add_photo, add_photos, settings_in
 from dataset_assets_tests.photos import encoded, hostile, photo

@@ -7,10 +7,10 @@ from dataset_assets.buckets.repack import Repacked, repack_buckets
 from dataset_assets.catalog.slots import next_slots, seated_images
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import StorageError
-from dataset_assets.freshness import Stage
 from dataset_assets.progress import Silence
 from dataset_assets.shards.tar import TarReader
 from dataset_assets.shards.verify import verify
+from dataset_assets.stages import Stage
 from dataset_assets_tests.datasets import Built, add_photo, build_library, settings_in
 
 

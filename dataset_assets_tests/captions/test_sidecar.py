@@ -13,12 +13,13 @@ from dataset_assets.catalog.captions import CaptionStatus, list_sources, seated_
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import OrderError
-from dataset_assets.freshness import caption_stage, judge_inputs
+from dataset_assets.freshness import judge_inputs
 from dataset_assets.images.crops import make_crops
 from dataset_assets.settings import Settings, SidecarSettings
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import caption_stage
 from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import Outcome
 from dataset_assets_tests import children

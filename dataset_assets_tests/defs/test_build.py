@@ -9,9 +9,10 @@ from dataset_assets.defs.build import open_instance, run_build
 from dataset_assets.defs.chunks import split_stale
 from dataset_assets.defs.partitions import PARTITIONS_PER_RUN, list_partitions
 from dataset_assets.errors import DatasetError
-from dataset_assets.freshness import Stage, Verdict
+from dataset_assets.freshness import Verdict
 from dataset_assets.progress import Silence
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests.commands import artifacts

@@ -8,8 +8,8 @@ import pytest
 
 from dataset_assets.defs.graph import build_definitions
 from dataset_assets.defs.partitions import list_partitions
-from dataset_assets.freshness import Stage
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 from dataset_assets_tests.datasets import LANDSCAPE, SQUARE, add_photo, settings_in
 from dataset_assets_tests.fakes import chat_server
 from dataset_assets_tests.fakes.chat_server import ChatServer, Reply, Request, ok

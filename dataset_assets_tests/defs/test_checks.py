@@ -7,7 +7,7 @@ import pytest
 from dataset_assets.catalog.state import StageState, load_states, put_state
 from dataset_assets.dataset import open_dataset
 from dataset_assets.defs.partitions import list_partitions
-from dataset_assets.freshness import Stage
+from dataset_assets.stages import Stage
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests.datasets import add_photo, settings_in
 from dataset_assets_tests.runs import INDEX, RELEASE, checks, instance_in, materialize

@@ -18,7 +18,7 @@ from dataset_assets.errors import (
     SourceError,
     StorageError,
 )
-from dataset_assets.freshness import Stage
+from dataset_assets.stages import Stage
 from dataset_assets_tests.datasets import add_photos, settings_in
 from dataset_assets_tests.runs import RELEASE, failures, instance_in, materialize
 

@@ -9,9 +9,9 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dataset_assets.dataset import open_dataset
 from dataset_assets.defs.build import open_instance, run_build
 from dataset_assets.defs.graph import build_definitions
-from dataset_assets.freshness import Stage
 from dataset_assets.progress import Silence
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 from dataset_assets.status import NearSummary, judge_all, summarize
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests.datasets import add_photo, add_photos, settings_in

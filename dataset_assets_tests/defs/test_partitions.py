@@ -7,7 +7,7 @@ import pytest
 
 from dataset_assets.dataset import open_dataset
 from dataset_assets.defs.partitions import list_partitions, sync_partitions
-from dataset_assets.freshness import Stage
+from dataset_assets.stages import Stage
 from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, partition_keys, settings_in
 from dataset_assets_tests.runs import (
     CAPTIONS,

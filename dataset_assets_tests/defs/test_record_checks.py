@@ -7,8 +7,8 @@ import pytest
 
 from dataset_assets.catalog.state import StageState, load_states, put_state
 from dataset_assets.dataset import open_dataset
-from dataset_assets.freshness import Stage
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 from dataset_assets_tests.posts.given import post, settings_for, to_lines, write
 from dataset_assets_tests.runs import RANGES, checks, instance_in, materialize
 

@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from dataset_assets.defs.graph import build_definitions
-from dataset_assets.freshness import Stage
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 from dataset_assets_tests.datasets import settings_in
 from dataset_assets_tests.posts.given import post, settings_for, write_posts
 from dataset_assets_tests.runs import RANGES, failures, find_stale, instance_in, key_of, materialize

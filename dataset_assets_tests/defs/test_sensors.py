@@ -11,8 +11,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dataset_assets.dataset import open_dataset
 from dataset_assets.defs.graph import build_definitions
 from dataset_assets.defs.sensors import REQUEST_TAG
-from dataset_assets.freshness import Stage
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests import children
 from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, settings_in

@@ -15,13 +15,13 @@ from dataset_assets.catalog.images import known_images
 from dataset_assets.catalog.state import load_pieces
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import DamagedError, OrderError
-from dataset_assets.freshness import Stage
 from dataset_assets.images.crops import make_crops
 from dataset_assets.images.store import Row, read_crops
 from dataset_assets.progress import Silence
 from dataset_assets.records import sample_key
 from dataset_assets.shards.verify import verify
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import Stage
 from dataset_assets.work import Outcome
 from dataset_assets_tests import children
 from dataset_assets_tests.datasets import LANDSCAPE, add_photo, build_library, partition_keys, settings_in

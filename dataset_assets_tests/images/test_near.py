@@ -13,10 +13,11 @@ from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.catalog.schema import images, near_duplicates
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import DamagedError, IncompleteError
-from dataset_assets.freshness import Stage, Verdict
+from dataset_assets.freshness import Verdict
 from dataset_assets.images.near import NEAR_SCHEMA, _find_groups, find_near_duplicates
 from dataset_assets.progress import Lines
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.storage.parquet import read_table
 from dataset_assets_tests.datasets import LANDSCAPE, PORTRAIT, add_photo, build_library, build_partitions, settings_in

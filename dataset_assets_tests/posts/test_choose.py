@@ -7,10 +7,10 @@ import pytest
 from dataset_assets.catalog.state import load_pieces
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import DamagedError, OrderError, SettingsError
-from dataset_assets.freshness import Stage
 from dataset_assets.posts import gather, parse
 from dataset_assets.posts.choose import choose_captions
 from dataset_assets.posts.index import index_records, list_faults
+from dataset_assets.stages import Stage
 from dataset_assets_tests.posts.given import (
     caption_as_card,
     caption_with_care,

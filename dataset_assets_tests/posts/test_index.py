@@ -9,13 +9,13 @@ import pytest
 from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import SourceError
-from dataset_assets.freshness import Stage
 from dataset_assets.posts import index
 from dataset_assets.posts.faults import RowFault
 from dataset_assets.posts.index import find_changes, index_records, list_faults
 from dataset_assets.posts.parse import Parsed, ParseTask
 from dataset_assets.posts.workers import parse_here
 from dataset_assets.settings import Settings
+from dataset_assets.stages import Stage
 from dataset_assets_tests.posts.given import choose_all, post, settings_for, to_lines, write, write_posts
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst")

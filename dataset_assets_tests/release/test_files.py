@@ -14,12 +14,12 @@ import pytest
 from dataset_assets.catalog.state import Piece, load_pieces
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import DamagedError, IncompleteError
-from dataset_assets.freshness import Stage
 from dataset_assets.progress import Silence
 from dataset_assets.release import files
 from dataset_assets.release.inspect import inspect_export
 from dataset_assets.release.publish import write_manifest
 from dataset_assets.shards.verify import verify
+from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.storage.layout import Layout
 from dataset_assets.work import Work

@@ -7,10 +7,10 @@ import pytest
 
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset, open_dataset
-from dataset_assets.freshness import Stage
 from dataset_assets.release.inspect import inspect_export, inspect_shards
 from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.shards.write import write_shards
+from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets_tests.datasets import partition_keys, settings_in
 

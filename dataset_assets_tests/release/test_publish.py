@@ -9,11 +9,11 @@ import pytest
 from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import IncompleteError, OrderError
-from dataset_assets.freshness import Stage
 from dataset_assets.progress import Silence
 from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.shards.verify import verify
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import Stage
 from dataset_assets_tests.datasets import TINY, add_photo, add_photos, build_library, build_partitions, settings_in
 from dataset_assets_tests.photos import hostile
 

@@ -13,7 +13,6 @@ from dataset_assets.catalog.state import load_pieces, put_piece
 from dataset_assets.damage import INDEX
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import OrderError
-from dataset_assets.freshness import Stage
 from dataset_assets.progress import Silence
 from dataset_assets.records import sample_key
 from dataset_assets.shards.index import scan_tar
@@ -22,6 +21,7 @@ from dataset_assets.shards.tar import TarReader
 from dataset_assets.shards.verify import verify
 from dataset_assets.shards.write import write_shards
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.storage.layout import shard_path
 from dataset_assets.storage.parquet import read_table

@@ -14,8 +14,8 @@ from dataset_assets.catalog.images import known_images
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import DropReason, SourceError
-from dataset_assets.freshness import Stage
 from dataset_assets.sources.scan import find_changes, scan_sources
+from dataset_assets.stages import Stage
 from dataset_assets_tests import children
 from dataset_assets_tests.datasets import LANDSCAPE, PORTRAIT, SQUARE, add_photo, settings_in
 from dataset_assets_tests.photos import hostile, jpeg

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from dataset_assets.catalog.state import StageState, load_states, put_state
 from dataset_assets.dataset import Dataset, open_dataset
-from dataset_assets.freshness import Stage, fingerprint, list_inputs
+from dataset_assets.freshness import fingerprint, list_inputs
 from dataset_assets.settings import parse_settings
+from dataset_assets.stages import Stage
 from dataset_assets.storage.parquet import writing_table
 from dataset_assets.work import Outcome, begin
 

@@ -11,10 +11,10 @@ import pytest
 
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import DamagedError, IncompleteError, OrderError, SettingsError, SourceError
-from dataset_assets.freshness import Stage, upstream
 from dataset_assets.posts.choose import choose_captions
 from dataset_assets.posts.index import index_records
 from dataset_assets.settings import parse_settings
+from dataset_assets.stages import Stage, upstream
 from dataset_assets.status import judge_all
 from dataset_assets.storage.atomic import sweep
 from dataset_assets.trainer.metadata import write_trainer_metadata

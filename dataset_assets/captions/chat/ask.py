@@ -32,11 +32,11 @@ from dataset_assets.catalog.captions import (
 )
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import CaptionsStopped
-from dataset_assets.freshness import Stage, caption_stage
 from dataset_assets.images.store import open_rows
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import ChatSettings
 from dataset_assets.shards.partition import Partition
+from dataset_assets.stages import Stage, caption_stage
 from dataset_assets.storage.lock import waiting
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 

@@ -15,9 +15,9 @@ from dataset_assets.catalog.exchange import reset_attempts, seated_in, select_im
 from dataset_assets.catalog.state import StageState, put_state
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError, SettingsError
-from dataset_assets.freshness import edits_stage
 from dataset_assets.settings import CaptionSettings, ChatSettings, Settings
 from dataset_assets.shards.partition import Partition, slots_per_partition
+from dataset_assets.stages import edits_stage
 
 Rows = Collection[int] | Select[Any]  # row ids of images, or a selection of them
 

@@ -13,8 +13,8 @@ from dataset_assets.catalog.captions import CaptionSource, Spending, list_source
 from dataset_assets.catalog.state import Piece, States, load_pieces, load_states
 from dataset_assets.catalog.usage import count_statuses
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage, caption_stage
 from dataset_assets.settings import CaptionSettings, ChatSettings, VariantSettings
+from dataset_assets.stages import Stage, caption_stage
 from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import condemning
 

@@ -20,11 +20,11 @@ from dataset_assets.captions.view import load_view
 from dataset_assets.catalog.captions import CaptionSource, Spending, list_sources, load_spending
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import ChatSettings
 from dataset_assets.shards.plan import list_plans
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import Stage
 
 _NO_SOURCE = 0  # of a variant that was never asked: no row has this number
 

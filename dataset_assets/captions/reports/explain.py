@@ -17,9 +17,10 @@ from dataset_assets.catalog.captions import list_sources
 from dataset_assets.catalog.lookup import NamedImage, SavedCaption, captions_of
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage, judge_inputs
+from dataset_assets.freshness import judge_inputs
 from dataset_assets.records import sample_key
 from dataset_assets.shards.partition import Partition, slots_per_partition
+from dataset_assets.stages import Stage
 from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import condemning
 

@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataset_assets.errors import SourceError
+from dataset_assets.posts.batch import LARGEST_ID
 from dataset_assets.posts.form import TAGS, text_column
 from dataset_assets.posts.texts import TextStatus
 from dataset_assets.storage.parquet import open_table
-from dataset_assets.trainer.inputs.keys import LARGEST_ID, judge_id
+from dataset_assets.trainer.inputs.keys import judge_id
 from dataset_assets.trainer.inputs.rows import (
     LARGEST_SIDE,
     SIZE_FIELDS,

@@ -6,7 +6,7 @@ from functools import lru_cache
 from math import isnan
 from zlib import crc32
 
-LARGEST_ID = (1 << 63) - 1
+from dataset_assets.posts.batch import LARGEST_ID
 
 _SAFE_DIGITS = 19  # fewer are never more than LARGEST_ID
 _LARGEST_EXACT = float(1 << 53)  # above it, not every integer is a float

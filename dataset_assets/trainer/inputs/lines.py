@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from dataset_assets.trainer.inputs.keys import LARGEST_ID, Key, judge_id
+from dataset_assets.posts.batch import LARGEST_ID
+from dataset_assets.trainer.inputs.keys import Key, judge_id
 from dataset_assets.trainer.inputs.rows import NO_RAW, Entries, Role, load_json
 
 _BOM = b"\xef\xbb\xbf"

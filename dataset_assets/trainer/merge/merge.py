@@ -17,10 +17,9 @@ from pathlib import Path
 from threading import Condition
 
 import numpy as np
-import pyarrow as pa
 
 from dataset_assets.errors import SourceError, StorageError
-from dataset_assets.processes import end_with_parent, refuse_pandas
+from dataset_assets.processes import begin_table_work
 from dataset_assets.progress import Progress
 from dataset_assets.storage.atomic import TEMPORARY_SUFFIX
 from dataset_assets.trainer.inputs.portions import Portion, plan_portions
@@ -184,11 +183,8 @@ def starting(
 
 
 def _prepare_process(turns: Turns, form: Form, ids: Path) -> None:
-    end_with_parent()
-    refuse_pandas()
+    begin_table_work()
     gc.disable()  # it would look at millions of values that hold no cycles
-    pa.set_cpu_count(1)
-    pa.set_memory_pool(pa.system_memory_pool())
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # memory that is free is kept: the system takes longer to clear it than we to fill it
         for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):

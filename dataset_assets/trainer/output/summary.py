@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import Stage, find_state
+from dataset_assets.stages import Stage
+from dataset_assets.status import load_report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,6 @@ class MetadataSummary:
 
 def summarize_metadata(dataset: Dataset) -> MetadataSummary:
     """Return the summary of the trainer metadata as it was made last. Raises OrderError where that was never."""
-    with dataset.catalog.reading() as connection:
-        report = find_state(load_states(connection, [""]), Stage.TRAINER_METADATA).report
+    report = load_report(dataset, Stage.TRAINER_METADATA)
     kept = {name: report[name] for name in ("files", "ids", "missing", "sources", "findings", "log")}
     return MetadataSummary(folder=str(dataset.layout.trainer), **kept)

@@ -10,12 +10,12 @@ from hashlib import sha1, sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from dataset_assets.posts.batch import LARGEST_ID
 from dataset_assets.shards.report import Fault
 from dataset_assets.shards.tar import Member, TarError, TarReader
 
 _MEMBER = re.compile(r"(0|[1-9][0-9]*)(\.[a-z]+)")  # an id, and how all members of the kind end
 TAR = re.compile(r"[0-9]+\.tar")
-_LARGEST_ID = 2**63 - 1
 _SHOWN = 20  # faults of an index that are listed
 
 
@@ -89,7 +89,7 @@ def _check_tar(
 
 def _check_member(member: Member, last: int, number: int, modulus: int) -> Iterator[str]:
     named = _MEMBER.fullmatch(member.name)
-    if not named or int(named[1]) > _LARGEST_ID:
+    if not named or int(named[1]) > LARGEST_ID:
         yield "is not named by an id"
         return
     if int(named[1]) % modulus != number:

@@ -1,7 +1,6 @@
 """Numbered tars from the chosen captions of their range: what worker processes do. Which ones is stage.py's to say."""
 
 import os
-import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -16,7 +15,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataset_assets.errors import DamagedError
-from dataset_assets.processes import end_with_parent
 from dataset_assets.storage.atomic import writing
 from dataset_assets.storage.parquet import open_table
 from dataset_assets.trainer.tars.write import IndexedTar, measure_members, measure_tar
@@ -48,14 +46,7 @@ class MadeTar:
     """What was written of a tar."""
 
     sha256: str
-    index_bytes: int
     members: int
-
-
-def begin_work() -> None:
-    """Let this process end with its parent, also when that is killed; Ctrl-C is the parent's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
 
 
 def write_tars(source: Path, tasks: Sequence[TarTask]) -> list[MadeTar]:
@@ -85,7 +76,7 @@ def _write_texts(file: pq.ParquetFile, task: TarTask) -> MadeTar:
         tar.close()
     with writing(task.index) as out:
         out.writelines(tar.list_index())
-    return MadeTar(sha256=tar.sha256, index_bytes=task.index.stat().st_size, members=tar.count)
+    return MadeTar(sha256=tar.sha256, members=tar.count)
 
 
 def _opening(task: TarTask) -> AbstractContextManager[BinaryIO]:

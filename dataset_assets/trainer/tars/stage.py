@@ -10,21 +10,21 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from dataset_assets.catalog.state import Piece, drop_piece, drop_state, load_pieces
-from dataset_assets.damage import INDEX, INDEX_VERSION, is_indexed
+from dataset_assets.damage import describe_index, is_indexed
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError, StorageError
-from dataset_assets.freshness import VERSIONS, Stage, fingerprint, judge_inputs
+from dataset_assets.freshness import VERSIONS, fingerprint
 from dataset_assets.posts.form import CAPTIONS, kind_columns
 from dataset_assets.posts.read import find_groups
-from dataset_assets.processes import prepare_forks
+from dataset_assets.processes import end_with_parent, prepare_forks
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import RecordSettings, Settings
+from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.layout import Layout
-from dataset_assets.trainer.tars.jobs import MadeTar, TarTask, begin_work, write_tars
+from dataset_assets.trainer.tars.jobs import MadeTar, TarTask, write_tars
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
 _MOST_TARS = 10_000  # of one kind: what a piece's number counts the kinds by
@@ -45,7 +45,7 @@ def write_numbered_tars(
     work = begin(dataset, Stage.CAPTIONS_1KTAR, key, force=force)
     if isinstance(work, Outcome):
         return work
-    _require_fresh(work)
+    work.require_fresh()  # the captions are cut into tars as the settings say now
     with dataset.catalog.reading() as connection:
         (source,) = load_pieces(connection, Stage.RECORD_CAPTIONS, key)
     path = dataset.layout.record_captions(key)
@@ -78,16 +78,6 @@ def _require_records(settings: Settings) -> RecordSettings:
     if settings.records is None:
         raise OrderError("the settings have no [records]: there are no captions to write as numbered tars")
     return settings.records
-
-
-def _require_fresh(work: Work) -> None:
-    """Raise OrderError unless the captions are cut into tars as the settings say now."""
-    verdict = judge_inputs(work.dataset.settings, work.states, Stage.RECORD_CAPTIONS, work.partition)
-    if not (verdict.fresh or verdict.retry):
-        raise OrderError(
-            f"{Stage.RECORD_CAPTIONS} of {work.partition} is {verdict.state} ({verdict.reason}): "
-            f"materialize it before {work.stage}, or run `dataset-assets build`"
-        )
 
 
 def _list_paths(records: RecordSettings, layout: Layout, tars: Iterable[int]) -> Iterator[tuple[int, str, int, Path]]:
@@ -136,7 +126,7 @@ def _write_missing(
             made_from=task.made_from,
             output=made.sha256,
             number=task.number,
-            facts={"kind": task.kind, "members": made.members, **_describe_index(work, task.index, made)},
+            facts={"kind": task.kind, "members": made.members, **describe_index(work.dataset.layout, task.index)},
         )
         progress.advance(task.rows)
     progress.finish()
@@ -178,12 +168,6 @@ def _forget(work: Work, numbers: Sequence[int]) -> None:
             drop_piece(connection, work.stage, work.partition, number)
 
 
-def _describe_index(work: Work, index: Path, made: MadeTar) -> dict[str, Any]:
-    """Return what is recorded of an index with its tar."""
-    path = str(index.relative_to(work.dataset.layout.root))
-    return {INDEX: {"path": path, "bytes": made.index_bytes, "version": INDEX_VERSION}}
-
-
 def _write_all(work: Work, path: Path, tasks: Sequence[TarTask]) -> Iterator[MadeTar]:
     """Yield what was written of each tar, in order. Raises StorageError, also where a process was ended."""
     workers = min(work.dataset.settings.workers, sum(task.rows for task in tasks) // _WORTH_A_PROCESS)
@@ -195,7 +179,7 @@ def _write_all(work: Work, path: Path, tasks: Sequence[TarTask]) -> Iterator[Mad
         return
     with ExitStack() as stack:
         context = prepare_forks(write_tars.__module__)
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=begin_work)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
         stack.callback(pool.shutdown, cancel_futures=True)  # also when it is interrupted
         try:
             yield from chain.from_iterable(pool.map(job, stretches))

@@ -17,9 +17,9 @@ from dataset_assets.catalog.captions import CaptionStatus, load_spending
 from dataset_assets.catalog.schema import captions, images
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import CaptionsStopped
-from dataset_assets.freshness import caption_stage
 from dataset_assets.settings import Settings
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.stages import caption_stage
 from dataset_assets.status import judge_all, summarize
 from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import Outcome

@@ -1,6 +1,7 @@
 import pytest
 
-from dataset_assets.trainer.inputs.keys import LARGEST_ID, judge_id, read_key, read_keys
+from dataset_assets.posts.batch import LARGEST_ID
+from dataset_assets.trainer.inputs.keys import judge_id, read_key, read_keys
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from hfutils.index import tar_create_index, tar_file_write_bytes
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DamagedError, OrderError, StorageError
-from dataset_assets.freshness import Stage
 from dataset_assets.posts.choose import choose_captions
 from dataset_assets.posts.index import index_records
+from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.storage.atomic import sweep
 from dataset_assets.trainer.tars import stage
