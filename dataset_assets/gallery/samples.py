@@ -1,0 +1,115 @@
+"""What the gallery says of each sample that it shows: what its tar holds, where it comes from, and all its captions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+
+from dataset_assets.captions.reports.explain import Explanation, ShownCaption, explain_images
+from dataset_assets.catalog.lookup import NamedImage, images_seated
+from dataset_assets.dataset import Dataset
+from dataset_assets.errors import StorageError
+from dataset_assets.gallery.choose import Chosen
+from dataset_assets.gallery.draw import Original, Slice
+from dataset_assets.gallery.pictures import LARGE, ORIGIN, THUMB, Album
+from dataset_assets.gallery.records import TEXT_LIMIT, Said, Sample
+from dataset_assets.images.geometry import cover_size
+from dataset_assets.shards.index import Row
+from dataset_assets.storage.location import read_part
+
+
+def collect_samples(dataset: Dataset, chosen: Sequence[Chosen], album: Album, near: Mapping[str, int]) -> list[Sample]:
+    """Return the samples in the order of `chosen`; their pictures are made later.
+
+    `near` is the number of the group of those that are shown in one, by image_id. Raises StorageError where a tar
+    cannot be read, or the crops of a partition.
+    """
+    with dataset.catalog.reading() as connection:
+        found = images_seated(connection, [str(one.row["image_id"]) for one in chosen])
+    images = {image.image_id: image for image in found}
+    explained = {one.image_id: one for one in explain_images(dataset, found)}
+    return [
+        _describe(dataset, one, images[one.row["image_id"]], explained[one.row["image_id"]], album, near)
+        for one in chosen
+    ]
+
+
+def settle_sample(sample: Sample, album: Album) -> Sample:
+    """Return a sample with the pictures that could be made. Raises StorageError where one of its crop could not."""
+    if fault := album.find_fault(sample.large) or album.find_fault(sample.thumb):
+        raise StorageError(f"{sample.shard}: the image of {sample.key} is damaged: {fault}")
+    return replace(sample, origin=album.check(sample.origin))
+
+
+def find_box(row: Row) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of a crop in its source, 0 to 1; `row` is the sample's of the tar's index."""
+    if row["image_mode"] == "passthrough_jpeg":
+        return 0.0, 0.0, 1.0, 1.0
+    width, height = cover_size((row["src_w"], row["src_h"]), (row["target_w"], row["target_h"]))
+    left, top = row["crop_x"], row["crop_y"]
+    edges = left / width, top / height, (left + row["w"]) / width, (top + row["h"]) / height
+    return edges[0], edges[1], edges[2], edges[3]
+
+
+def _describe(
+    dataset: Dataset, chosen: Chosen, image: NamedImage, told: Explanation, album: Album, near: Mapping[str, int]
+) -> Sample:
+    row = chosen.row
+    jpeg, fields = _read_members(dataset, row)
+    source = (row["src_w"], row["src_h"])
+    stored = source if row["image_mode"] == "passthrough_jpeg" else (row["w"], row["h"])
+    place = Slice(path=dataset.layout.export / row["shard"], offset=row["jpg_offset"], size=row["jpg_size"])
+    large, thumb = album.want(place, sha256(jpeg).hexdigest(), stored, LARGE, THUMB)
+    original = Original(source=image.source, uri=image.uri, version=image.version, sha256=row["source_sha256"])
+    (origin,) = album.want(original, row["source_sha256"], source, ORIGIN)
+    return Sample(
+        **{name: row[name] for name in ("key", "image_id", "bucket_id", "shard", "source_sha256", "image_mode")},
+        **{name: row[name] for name in ("src_w", "src_h", "w", "h", "quality", "subsampling")},
+        number=chosen.number,
+        source=image.source,
+        uri=image.uri,
+        bytes=row["jpg_size"],
+        box=find_box(row),
+        scale=row["crop_scale"],
+        thumb=thumb,
+        large=large,
+        origin=origin,
+        variant=row["caption_variant"],
+        selector=row["caption_selector_index"],
+        text=row["caption"][:TEXT_LIMIT],
+        length=len(row["caption"]),
+        why=told.why,
+        captions=[_quote(one) for one in told.captions],
+        near=near.get(image.image_id, 0),
+        fields=fields.decode(errors="replace")[:TEXT_LIMIT],
+    )
+
+
+def _read_members(dataset: Dataset, row: Row) -> tuple[bytes, bytes]:
+    """Return a sample's JPEG and JSON."""
+    path = dataset.layout.export / row["shard"]
+    try:
+        members = [read_part(path, row[f"{name}_offset"], row[f"{name}_size"]) for name in ("jpg", "json")]
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
+    return members[0], members[1]
+
+
+def _quote(one: ShownCaption) -> Said:
+    return Said(
+        variant=one.variant,
+        caption_source=one.caption_source,
+        backend=one.backend,
+        model=one.model,
+        status=one.said.status,
+        text=one.said.text[:TEXT_LIMIT],
+        length=len(one.said.text),
+        detail=one.said.detail[:TEXT_LIMIT],
+        counts=one.counts,
+        current=one.current,
+        selector=one.selector,
+        findings=[found.finding for found in one.findings],
+        cost=one.said.cost,
+        provider=one.said.provider,
+        created_at=one.said.created_at,
+        won=one.won,
+    )

@@ -1,0 +1,99 @@
+"""The stage that makes the gallery: the page with which a person looks the dataset over, beside the export.
+
+Pictures come first, then the page that shows them, then what it no longer shows is removed: whenever it is killed, the
+page that is there opens, and the next run goes on.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict
+from itertools import groupby
+
+from dataset_assets.catalog.state import Piece, load_pieces
+from dataset_assets.dataset import Dataset
+from dataset_assets.freshness import fingerprint
+from dataset_assets.gallery.choose import Chosen, choose_samples
+from dataset_assets.gallery.left_out import collect_left_out, settle_left_out
+from dataset_assets.gallery.near import collect_near, load_groups, settle_group
+from dataset_assets.gallery.pictures import Album
+from dataset_assets.gallery.records import Sample
+from dataset_assets.gallery.samples import collect_samples, settle_sample
+from dataset_assets.gallery.summary import sum_up
+from dataset_assets.pages.write import write_page
+from dataset_assets.progress import Progress, Silence
+from dataset_assets.stages import Stage
+from dataset_assets.work import Outcome, Work, begin, holding_lock
+
+_FILE = 250  # samples: a file of them holds one bucket's, so that a new image changes little
+
+
+@holding_lock()
+def write_gallery(
+    dataset: Dataset, *, force: bool = False, also: Collection[str] = (), progress: Progress | None = None
+) -> Outcome:
+    """Return what became of the gallery, after writing it if it is not fresh.
+
+    `also` are keys of samples that it is to show whether or not they are of its choice, until it is written the next
+    time. `force` makes every picture again. Raises OrderError while the manifest is not of what is there now, or where
+    the export has no sample with such a key; StorageError where what it shows cannot be read.
+    """
+    work = begin(dataset, Stage.GALLERY, force=force)
+    if isinstance(work, Outcome):
+        shown = set(work.report["also"]) | {one.row["key"] for one in _choose(dataset)} if also else set()
+        if shown.issuperset(also):
+            return work
+        work = begin(dataset, Stage.GALLERY, force=True)
+        assert isinstance(work, Work)
+    work.require_fresh()
+    return _write(work, Album(dataset, anew=force), also, progress or Silence())
+
+
+def _write(work: Work, album: Album, also: Collection[str], progress: Progress) -> Outcome:
+    dataset = work.dataset
+    tars, groups = _list_tars(dataset), load_groups(dataset)
+    chosen = _choose(dataset, also)
+    samples = collect_samples(dataset, chosen, album, groups.numbers if groups else {})
+    left_out = collect_left_out(dataset, tars, album)
+    near = collect_near(dataset, groups, tars, {one.image_id: one.key for one in samples}, album)
+    drawn = album.draw(progress)
+    samples = [settle_sample(one, album) for one in samples]
+    data = {
+        "overview": asdict(sum_up(dataset, samples, groups)),
+        **{f"samples-{number:03d}": [asdict(one) for one in part] for number, part in enumerate(_split(samples))},
+        "left_out": [asdict(settle_left_out(one, album)) for one in left_out],
+        "near": [asdict(settle_group(one, album)) for one in near],
+    }
+    page, output = dataset.layout.gallery_page, fingerprint(data)
+    work.replace()
+    write_page(dataset.layout.gallery, "gallery", data)
+    work.put(page, made_from=fingerprint(work.inputs), output=output)
+    pictures, size = album.clean()
+    return work.finish(
+        output=output,
+        report={
+            "samples": len(samples),
+            "left_out": len(left_out),
+            "near_groups": len(near),
+            "pictures": pictures,
+            "picture_bytes": size,
+            "drawn": drawn,
+            "also": sorted(also),
+        },
+    )
+
+
+def _choose(dataset: Dataset, also: Collection[str] = ()) -> list[Chosen]:
+    tars = [tar for tar in _list_tars(dataset) if tar.path]
+    return choose_samples(dataset, tars, dataset.settings.gallery.images, also)
+
+
+def _list_tars(dataset: Dataset) -> Sequence[Piece]:
+    """Return the pieces of all shards, those without a sample, too."""
+    with dataset.catalog.reading() as connection:
+        return load_pieces(connection, Stage.SHARDS)
+
+
+def _split(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    """Yield the samples in parts, each of one bucket."""
+    for _, bucket in groupby(samples, lambda one: one.bucket_id):
+        own = list(bucket)
+        yield from (own[first : first + _FILE] for first in range(0, len(own), _FILE))
