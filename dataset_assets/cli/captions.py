@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from dataset_assets.cli.options import config_option, json_option
+from dataset_assets.cli.show import show_sample
 
 _file = click.Path(path_type=Path, dir_okay=False)
 
@@ -69,23 +70,11 @@ def status(config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def show(image: str, config: Path | None, as_json: bool) -> None:
-    """Say all that was ever said of IMAGE, and why one caption won.
+    """Say all that was ever said of IMAGE, and why one caption won: what `dataset-assets show IMAGE` prints.
 
-    IMAGE is an image_id, a path, or 8 or more digits of a sample's key.
+    IMAGE is an image_id, a path, 8 or more digits of a sample's key, or a tar and a number, as TAR:17.
     """
-    from rich.console import Console
-
-    from dataset_assets.captions.reports.explain import explain_image
-    from dataset_assets.dataset import open_dataset
-    from dataset_assets.settings import load_settings
-    from dataset_assets.tables import print_explanation
-
-    with open_dataset(load_settings(config)) as dataset:
-        explanation = explain_image(dataset, image)
-    if as_json:
-        click.echo(json.dumps(asdict(explanation), indent=2))
-    else:
-        print_explanation(Console(), explanation)
+    show_sample(image, config, as_json=as_json)
 
 
 @captions.command("export")

@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataset_assets.cli.captions import captions
-from dataset_assets.cli.options import config_option, json_option
+from dataset_assets.cli.catalog import catalog
+from dataset_assets.cli.compare import compare
+from dataset_assets.cli.options import Folder, config_option, json_option
+from dataset_assets.cli.show import show
 from dataset_assets.errors import DatasetError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dataset_assets.settings import Settings
+    from dataset_assets.storage.location import Location
 
 
 class _Commands(click.Group):
@@ -120,10 +124,13 @@ def _sum_up_images(settings: "Settings", as_json: bool) -> "Iterator[dict[str, A
             f"warning: {name}: {left:,} images were not asked about, for want of its key", fg="yellow", err=True
         )
     if as_json:
-        yield asdict(summary) | {"contact_sheet": str(layout.contact_sheet)}
+        gallery = str(layout.gallery_page) if settings.gallery.enabled else None
+        yield asdict(summary) | {"contact_sheet": str(layout.contact_sheet), "gallery": gallery}
         return
     print_summary(Console(), summary)
     click.echo(f"export         {layout.export}\ncontact sheet  {layout.contact_sheet}")
+    if settings.gallery.enabled:
+        click.echo(f"gallery        {layout.gallery_page}")
 
 
 def _sum_up_records(settings: "Settings", as_json: bool) -> "Iterator[dict[str, Any]]":
@@ -176,14 +183,13 @@ def ui(config: Path | None, host: str, port: int) -> None:
     """Open Dagster's UI on the dataset, with the runs of its builds. Ctrl-C ends it."""
     from dataset_assets.settings import CONFIG_VARIABLE, find_config, load_settings
     from dataset_assets.storage.home import prepare_dagster_home
-    from dataset_assets.storage.layout import Layout
 
     settings = load_settings(config)
     environment = {
         **os.environ,
         CONFIG_VARIABLE: str(find_config(config).absolute()),
         "PYTHONSAFEPATH": "1",  # a file in this folder must not be taken for a package of Dagster's
-        "DAGSTER_HOME": str(prepare_dagster_home(Layout(settings.root))),
+        "DAGSTER_HOME": str(prepare_dagster_home(settings.layout)),
     }
     module = ["--module-name", "dataset_assets.definitions"]
     command = [sys.executable, "-P", "-m", "dagster", "dev", *module, "--host", host, "--port", str(port)]
@@ -219,12 +225,12 @@ def repack(config: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("export", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("export", type=Folder())
 @json_option
 @click.option("--workers", default=0, help="How many tars are read at a time; 0: one a core.")
 @click.option("--pixels", is_flag=True, help="Decode every JPEG, also of tars whose hash is the manifest's.")
-def verify(export: Path, as_json: bool, workers: int, pixels: bool) -> None:
-    """Read every byte of an EXPORT folder and compare it with its manifest and with the format.
+def verify(export: "Location", as_json: bool, workers: int, pixels: bool) -> None:
+    """Read every byte of an EXPORT, a folder or a URL, and compare it with its manifest and with the format.
 
     EXPORT may be a folder of numbered tars, too, of one kind or of several: each is compared with its index. Needs
     nothing but the folder. Exits with 1 when anything is wrong, and names file, sample and reason.
@@ -254,3 +260,6 @@ def verify(export: Path, as_json: bool, workers: int, pixels: bool) -> None:
 
 
 main.add_command(captions)
+main.add_command(catalog)
+main.add_command(compare)
+main.add_command(show)

@@ -5,12 +5,16 @@ from typing import Any
 import dagster as dg
 
 from dataset_assets.buckets.assign import assign_buckets
+from dataset_assets.catalog.schema import slots
 from dataset_assets.dataset import Dataset
+from dataset_assets.defs.assets import stage_asset
+from dataset_assets.defs.charts import chart_buckets
+from dataset_assets.defs.columns import SCHEMA, describe_rows
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import describe
+from dataset_assets.defs.metadata import ROWS, describe
 from dataset_assets.defs.partitions import sync_partitions
-from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, code_version, version_tags
+from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, version_tags
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage
@@ -19,16 +23,18 @@ from dataset_assets.stages import Stage
 def make_bucket_assignments(settings: Settings) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(
-        name=Stage.BUCKET_ASSIGNMENTS,
-        deps=[Stage.RAW_IMAGES],
-        group_name="index",
-        kinds={"python", "sqlite"},
+    @stage_asset(
+        settings,
+        Stage.BUCKET_ASSIGNMENTS,
+        group="index",
+        form="sqlite",
+        metadata={SCHEMA: describe_rows(slots)},
         description=(
             "Puts every usable image into the bucket that keeps most of it, gives it a slot for life there, and writes "
-            "the plan of each partition whose images changed. Registers the partitions of everything below."
+            "the plan of each partition whose images changed. Registers the partitions of everything below: without "
+            "it they have none. Many images that are too small ask for smaller base_resolutions; a crop that keeps "
+            "little asks for other protos."
         ),
-        code_version=code_version(settings, Stage.BUCKET_ASSIGNMENTS),
     )
     def bucket_assignments(
         context: dg.AssetExecutionContext,
@@ -38,12 +44,15 @@ def make_bucket_assignments(settings: Settings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[Any]:
         with failing():
             assignment = assign_buckets(dataset, force=config.force, progress=progress)
+            outcome = assignment.outcome
+            charts = {} if outcome.reused else chart_buckets(dataset, outcome.report)
         digests = assignment.plans.digests
         new = sync_partitions(context.instance, list(digests))  # to this instance, which may be another than before
         for key in sorted({*assignment.plans.changed, *new}):
             context.log_event(_announce_plan(key, digests[key], settings))
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(ASSIGNMENTS_VERSION), metadata=describe(assignment.outcome)
+            data_version=dg.DataVersion(ASSIGNMENTS_VERSION),
+            metadata={**charts, **describe(outcome), ROWS: outcome.report["assigned"]},
         )
 
     return bucket_assignments

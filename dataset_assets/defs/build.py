@@ -1,7 +1,7 @@
 """A whole build in this process: the same assets, in the Dagster instance that the UI shows, in three kinds of run.
 
-The sources are scanned and assigned, the partitions that are not fresh are brought up to date, some to a run, and the
-manifest and card are written when everything is there.
+The sources are scanned and assigned, the partitions that are not fresh are brought up to date, some to a run, and
+manifest, card and gallery are written when everything is there.
 """
 
 from collections.abc import Iterator, Sequence

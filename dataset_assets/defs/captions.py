@@ -1,45 +1,44 @@
 """captions/<variant>, one asset a configured variant, and caption_selection, the waterfall over them."""
 
-import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
 from dataset_assets.captions.chat.ask import ask_captions
-from dataset_assets.captions.samples import pick_samples
-from dataset_assets.captions.select import select_captions
+from dataset_assets.captions.samples import measure_length, pick_samples
+from dataset_assets.captions.select import SELECTION_SCHEMA, select_captions
 from dataset_assets.captions.sidecar import read_captions
 from dataset_assets.captions.sources import explain_left_out
 from dataset_assets.captions.stage import collect_imported
+from dataset_assets.catalog.captions import CaptionStatus
+from dataset_assets.catalog.schema import captions as captions_table
 from dataset_assets.dataset import Dataset
+from dataset_assets.defs.assets import as_tag, stage_asset
+from dataset_assets.defs.columns import SCHEMA, describe_columns, describe_rows
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import as_cell
-from dataset_assets.defs.partitions import BACKFILL, BUCKET_SHARDS, report_partitions
-from dataset_assets.defs.versions import code_version
+from dataset_assets.defs.metadata import PARTITION_ROWS, show_path, tell_selected
+from dataset_assets.defs.partitions import BUCKET_SHARDS, report_partitions
+from dataset_assets.defs.pictures import embed, tabulate
 from dataset_assets.progress import Progress
 from dataset_assets.settings import ChatSettings, ImportedSettings, Settings, SidecarSettings, VariantSettings
-from dataset_assets.stages import Stage, caption_stage, upstream
+from dataset_assets.stages import Stage, caption_stage
 from dataset_assets.work import Outcome
-
-_JPEG = "data:image/jpeg;base64,"
-_SHOWN_TEXT = 300  # characters of a caption in an event
 
 
 def make_captions(settings: Settings, variant: VariantSettings) -> dg.AssetsDefinition:
     """Return the asset of one variant."""
-    stage = caption_stage(variant.name)
 
-    @dg.asset(
-        key=stage.split("/"),
-        deps=[name.split("/") for name in upstream(settings, stage)],
-        partitions_def=BUCKET_SHARDS,
-        backfill_policy=BACKFILL,
-        group_name="captions",
-        kinds={"python", "sqlite"},
+    @stage_asset(
+        settings,
+        caption_stage(variant.name),
+        group="captions",
+        form="sqlite",
+        partitions=BUCKET_SHARDS,
+        metadata={SCHEMA: describe_rows(captions_table)},
         description=_describe(variant),
-        code_version=code_version(settings, stage),
+        tags=_list_tags(variant),
         # For clusters: how many runs ask a model at once. On one machine a lock of the library sees to it, and a pool
         # has no limit of its own: a killed run would keep its place in it.
         pool=variant.name if isinstance(variant, ChatSettings) else None,
@@ -60,7 +59,9 @@ def make_captions(settings: Settings, variant: VariantSettings) -> dg.AssetsDefi
                     key: _collect(dataset, variant, key, force=config.force, progress=progress)
                     for key in context.partition_keys
                 }
-        yield from report_partitions(context, dataset, outcomes, show=lambda key: _show(dataset, variant, key))
+        yield from report_partitions(
+            context, dataset, outcomes, tell=_tell_statuses, show=lambda key: _show(dataset, variant, key)
+        )
 
     return captions
 
@@ -80,55 +81,72 @@ def _describe(variant: VariantSettings) -> str:
             return (
                 f"The captions {variant.name}, by {variant.model} from the finished crops. Every answer is kept as it "
                 "comes; an image is never paid for twice. When this fails, the run says what to do: the next one goes "
-                "on where this one ended."
+                "on where this one ended. Its checks say when a model refuses, is cut off or costs too much."
             )
         case ImportedSettings():
-            return f"The captions {variant.name}, which come in by `dataset-assets captions import`."
+            return (
+                f"The captions {variant.name}, which come in by `dataset-assets captions import`. An image that "
+                "nothing was imported for is left to the next selector."
+            )
         case _:
             return (
                 f"The captions {variant.name}, from files beside the images. Only files that changed are read. A "
-                "caption that is missing, empty or unreadable is kept with that status and never selected."
+                "caption that is missing, empty or unreadable is kept with that status and never selected. Are most "
+                "missing, the files are not named like their images."
             )
 
 
+def _list_tags(variant: VariantSettings) -> dict[str, str]:
+    model = {"model": as_tag(variant.model)} if isinstance(variant, ChatSettings) else {}
+    return {"backend": variant.backend, **model}
+
+
+def _tell_statuses(_key: str, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how many captions there are, and which share of them can be selected."""
+    total = sum(report["statuses"].values())
+    share = {"ok_share": round(report["statuses"].get(CaptionStatus.OK.value, 0) / total, 4)} if total else {}
+    return {PARTITION_ROWS: total, **share}
+
+
 def _show(dataset: Dataset, variant: VariantSettings, key: str) -> dict[str, Any]:
-    """Return the metadata that shows some captions of a partition with their pictures."""
+    """Return how long the captions of a partition are, and some of them with their pictures."""
+    shown: dict[str, Any] = {"mean_length": measure_length(dataset, variant, key)}
     if isinstance(variant, SidecarSettings):
-        return {}  # they may be read before there are crops
-    rows = []
-    for sample in pick_samples(dataset, variant, key):
-        picture = base64.b64encode(sample.thumbnail).decode()
-        text = sample.text if len(sample.text) <= _SHOWN_TEXT else f"{sample.text[:_SHOWN_TEXT]}…"
-        cells = (f"![]({_JPEG}{picture})", sample.status, as_cell(text), as_cell(sample.image_id))
-        rows.append(f"| {' | '.join(cells)} |")
-    if not rows:
-        return {}
-    header = "| crop | status | caption | image |\n|---|---|---|---|"
-    return {"samples": dg.MetadataValue.md("\n".join([header, *rows]))}
+        return shown  # they may be read before there are crops
+    samples = pick_samples(dataset, variant, key)
+    if samples:
+        rows = [(sample.status, sample.text, sample.image_id) for sample in samples]
+        pictures = [embed(sample.thumbnail, f"Crop of {sample.image_id}") for sample in samples]
+        shown["samples"] = dg.MetadataValue.md(tabulate(("status", "caption", "image"), rows, pictures=pictures))
+    return shown
 
 
 def make_caption_selection(settings: Settings) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(
-        name=Stage.CAPTION_SELECTION,
-        deps=[name.split("/") for name in upstream(settings, Stage.CAPTION_SELECTION)],
-        partitions_def=BUCKET_SHARDS,
-        backfill_policy=BACKFILL,
-        group_name="captions",
-        kinds={"python", "parquet"},
+    @stage_asset(
+        settings,
+        Stage.CAPTION_SELECTION,
+        group="captions",
+        form="parquet",
+        partitions=BUCKET_SHARDS,
+        metadata={SCHEMA: describe_columns(SELECTION_SCHEMA)},
         description=(
             "The caption of every sample: of the first selector in captions.priority that has one, the newest; and "
             "what the review found in the captions. Changing the priority or the review makes this anew and asks "
-            "nobody for a caption."
+            "nobody for a caption. `dataset-assets captions show` says of one image why it has the caption it has."
         ),
-        code_version=code_version(settings, Stage.CAPTION_SELECTION),
     )
     def caption_selection(
         context: dg.AssetExecutionContext, config: StageConfig, dataset: dg.ResourceParam[Dataset]
     ) -> Iterator[dg.MaterializeResult[Any]]:
+        def tell(key: str, report: Mapping[str, Any]) -> dict[str, Any]:
+            samples = report["images"] - sum(report["drops"].values())
+            named = tell_selected(settings, report, samples)
+            return {PARTITION_ROWS: report["images"], "file": show_path(dataset.layout.selection(key)), **named}
+
         with failing():
             outcomes = {key: select_captions(dataset, key, force=config.force) for key in context.partition_keys}
-        yield from report_partitions(context, dataset, outcomes)
+        yield from report_partitions(context, dataset, outcomes, tell=tell)
 
     return caption_selection

@@ -9,7 +9,8 @@ from dataset_assets.catalog.captions import CaptionStatus, Spending, load_spendi
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import make_table
+from dataset_assets.defs.metadata import as_cell, make_drops, make_table
+from dataset_assets.defs.pictures import cut
 from dataset_assets.freshness import find_state
 from dataset_assets.progress import Progress
 from dataset_assets.release.inspect import inspect_export, inspect_shards
@@ -30,8 +31,9 @@ _NAMED = 3  # faults in the description
 @dg.asset_check(
     asset=Stage.RAW_IMAGES,
     description=(
-        "Images were found and most of them can be used. When it fails: look at the table of drops; a wrong path under "
-        "[[sources]] is the usual reason for none, a disk that is not mounted one for many that were removed."
+        "Images were found and most of them can be used. When it fails: the table of drops says why, and what to do "
+        "about each reason. A wrong path under [[sources]] is the usual reason for none at all, a disk that is not "
+        "mounted one for many that were removed."
     ),
 )
 def images_usable(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
@@ -46,7 +48,7 @@ def images_usable(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
             "seen": report["seen"],
             "usable": report["usable"],
             "removed": report["removed"],
-            "drops": make_table(report["drops"], "reason", "images"),
+            "drops": make_drops(report["drops"]),
         },
     )
 
@@ -54,7 +56,10 @@ def images_usable(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=Stage.BUCKET_ASSIGNMENTS,
     blocking=True,
-    description="Every image seen is in a bucket or counted with the reason why not. A failure is a defect: report it.",
+    description=(
+        "Every image seen is in a bucket or counted with the reason why not: none is lost without a word. A failure is "
+        "a defect: report it."
+    ),
 )
 def counts_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Compare what was assigned and dropped with what was seen."""
@@ -65,15 +70,15 @@ def counts_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     counted = report["assigned"] + sum(report["drops"].values())
     return dg.AssetCheckResult(
         passed=counted == seen,
-        metadata={"seen": seen, "counted": counted, "drops": make_table(report["drops"], "reason", "images")},
+        metadata={"seen": seen, "counted": counted, "drops": make_drops(report["drops"])},
     )
 
 
 @dg.asset_check(
     asset=Stage.CAPTION_SELECTION,
     description=(
-        "Most samples have a caption. When it fails: look at the statuses of captions/<variant>, and whether the "
-        "sidecars are named like the images."
+        "Most samples have a caption: a trainer learns little from those without. When it fails: look at the statuses "
+        "of captions/<variant>, and whether the sidecars are named like the images."
     ),
 )
 def caption_coverage(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
@@ -204,10 +209,10 @@ def export_complete(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
 def _judge(faults: Sequence[object], counts: dict[str, int]) -> dg.AssetCheckResult:
     """Return a check's result; the first faults are shown, all are counted."""
     more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-    shown = "\n".join(f"- `{fault}`" for fault in faults[:_SHOWN])
+    shown = "\n".join(f"- {as_cell(cut(str(fault)))}" for fault in faults[:_SHOWN])
     return dg.AssetCheckResult(
         passed=not faults,
-        description="; ".join(map(str, faults[:_NAMED])) + more if faults else None,
+        description="; ".join(cut(str(fault)) for fault in faults[:_NAMED]) + more if faults else None,
         metadata={**counts, "faults": len(faults), **({"first_faults": dg.MetadataValue.md(shown)} if faults else {})},
     )
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dataset_assets.defs.partitions import PARTITIONS_PER_RUN
 from dataset_assets.freshness import Verdict
 from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage, upstream
@@ -49,7 +48,7 @@ def split_stale(
     places = {key: place for place, key in enumerate(order)}
     chunks: list[list[str]] = [[key] for key in keys[:1]]
     for before, key in pairwise(keys):
-        if places[key] == places[before] + 1 and len(chunks[-1]) < PARTITIONS_PER_RUN:
+        if places[key] == places[before] + 1 and len(chunks[-1]) < settings.automation.partitions_per_run:
             chunks[-1].append(key)
         else:
             chunks.append([key])

@@ -8,6 +8,7 @@ import dagster as dg
 from dataset_assets.defs.buckets import make_bucket_assignments
 from dataset_assets.defs.captions import make_caption_selection, make_captions
 from dataset_assets.defs.checks import CHECKS, make_model_checks
+from dataset_assets.defs.gallery import make_gallery
 from dataset_assets.defs.images import make_resized_crops
 from dataset_assets.defs.jobs import list_jobs
 from dataset_assets.defs.near import make_near_duplicates
@@ -55,6 +56,7 @@ def _make_image_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         make_shards(settings),
         make_manifest(settings),
         make_dataset_card(settings),
+        *([make_gallery(settings)] if settings.gallery.enabled else []),
     ]
 
 

@@ -1,23 +1,31 @@
 """Reports of the stages as metadata that Dagster shows. No counting here."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
+from dataset_assets.overview.captions import name_selected
+from dataset_assets.overview.reasons import explain_reason
+from dataset_assets.settings import Settings
+from dataset_assets.storage.location import Location
 from dataset_assets.work import Outcome
 
+ROWS, PARTITION_ROWS = "dagster/row_count", "dagster/partition_row_count"  # which Dagster plots over time
+
+_NO_CAPTION = "no caption"
 _MARKUP = "\\`*_{}[]<>()#+!|&$~"
 
+# Control characters, halves of pairs, and what turns the direction of a text: they show nothing, or something else.
+_UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]+")
 _HIDDEN = {"inputs", "digests", "sight", "order", "listing"}
 _COUNTED = {"files": "bytes"}  # what a table counts, where it is not what the others of its report count
 
 # What the first column of a table of counts is called.
 _COLUMNS = {
-    "drops": "reason",
     "buckets": "bucket",
     "statuses": "status",
-    "selected": "selector",
     "summary": "counter",
     "findings": "finding",
     "largest": "first image",
@@ -36,6 +44,35 @@ def make_table(counts: Mapping[str, int], name: str, count: str) -> dg.MetadataV
     )
 
 
+def make_drops(drops: Mapping[str, int]) -> dg.MetadataValue[Any]:
+    """Return images by the reason for which they were left out, with what each means and what to do about it."""
+    rows = [(reason, count) for reason, count in drops.items() if count]
+    return dg.MetadataValue.table(
+        records=[
+            dg.TableRecord({"reason": reason, "images": count, "meaning": explain_reason(reason)})
+            for reason, count in sorted(rows, key=lambda row: (-row[1], row[0]))
+        ],
+        schema=dg.TableSchema(
+            [dg.TableColumn("reason"), dg.TableColumn("images", "int"), dg.TableColumn("meaning", "string")]
+        ),
+    )
+
+
+def tell_selected(settings: Settings, report: Mapping[str, Any], samples: int) -> dict[str, Any]:
+    """Return a report's samples by the variant whose caption they have, and the share of those that have one."""
+    variants = [selector.variant for selector in settings.captions.priority]
+    named = name_selected(report["selected"], variants, samples)
+    without = named.pop("", 0)
+    counts = named | ({_NO_CAPTION: without} if without else {})
+    share = {"captioned_share": round(1 - without / samples, 4)} if samples else {}
+    return {"selected": make_table(counts, "variant", "samples"), **share}
+
+
+def show_path(path: Location) -> dg.MetadataValue[Any]:
+    """Return where a file or folder is."""
+    return dg.MetadataValue.path(str(path))
+
+
 def describe(outcome: Outcome, *, counted: str = "images") -> dict[str, Any]:
     """Return a report's numbers as they are, its counts by name as tables; what only fingerprints need is left out.
 
@@ -47,6 +84,8 @@ def describe(outcome: Outcome, *, counted: str = "images") -> dict[str, Any]:
             continue
         if not isinstance(value, dict):
             shown[name] = value
+        elif name == "drops":
+            shown |= {"drops": make_drops(value), "dropped": sum(value.values())}
         elif all(isinstance(count, int) for count in value.values()):
             shown[name] = make_table(value, _COLUMNS.get(name, name), _COUNTED.get(name, counted))
         else:
@@ -56,5 +95,6 @@ def describe(outcome: Outcome, *, counted: str = "images") -> dict[str, Any]:
 
 def as_cell(text: str) -> str:
     """Return a text as it stands in a cell of a Markdown table: one line, and nothing in it is markup."""
-    escaped = "".join(f"&#{ord(character)};" if character in _MARKUP else character for character in text)
+    seen = _UNSEEN.sub(" ", text)
+    escaped = "".join(f"&#{ord(character)};" if character in _MARKUP else character for character in seen)
     return " ".join(escaped.split())

@@ -6,11 +6,14 @@ from typing import Any
 import dagster as dg
 
 from dataset_assets.dataset import Dataset
+from dataset_assets.defs.assets import stage_asset
+from dataset_assets.defs.columns import SCHEMA, describe_columns
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing, make_when_complete
-from dataset_assets.defs.metadata import describe
-from dataset_assets.defs.versions import code_version
-from dataset_assets.images.near import find_near_duplicates
+from dataset_assets.defs.metadata import ROWS, describe, show_path
+from dataset_assets.defs.pictures import show_strip
+from dataset_assets.gallery.glimpse import show_groups
+from dataset_assets.images.near import NEAR_SCHEMA, find_near_duplicates
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage
@@ -19,17 +22,18 @@ from dataset_assets.stages import Stage
 def make_near_duplicates(settings: Settings) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(
-        name=Stage.NEAR_DUPLICATES,
-        deps=[Stage.RESIZED_CROPS],
-        group_name="images",
-        kinds={"python", "parquet"},
+    @stage_asset(
+        settings,
+        Stage.NEAR_DUPLICATES,
+        group="images",
+        form="parquet",
         output_required=False,
+        metadata={SCHEMA: describe_columns(NEAR_SCHEMA)},
         description=(
             "Groups of images that look alike: resized, encoded again, marked, toned, turned or mirrored. They are in "
-            "the table near_duplicates of the catalog and in duplicates/near.parquet. A report: no image is left out."
+            "the table near_duplicates of the catalog and in duplicates/near.parquet. A report: no image is left out. "
+            "Are the images of a group not alike, set a smaller near_distance."
         ),
-        code_version=code_version(settings, Stage.NEAR_DUPLICATES),
     )
     def near_duplicates(
         context: dg.AssetExecutionContext,
@@ -43,11 +47,16 @@ def make_near_duplicates(settings: Settings) -> dg.AssetsDefinition:
                 lambda: find_near_duplicates(dataset, force=config.force, progress=progress),
                 "near duplicates were not looked for yet",
             )
+            strip = show_groups(dataset) if outcome and not outcome.reused else None
         if outcome:
-            path = str(dataset.layout.near_duplicates)
             yield dg.MaterializeResult(
                 data_version=dg.DataVersion(outcome.state.output),
-                metadata={**describe(outcome), "report": dg.MetadataValue.path(path)},
+                metadata={
+                    **({"groups_seen": show_strip(strip)} if strip else {}),
+                    **describe(outcome),
+                    ROWS: outcome.report["images_in_groups"],
+                    "report": show_path(dataset.layout.near_duplicates),
+                },
             )
 
     return near_duplicates

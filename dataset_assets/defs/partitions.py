@@ -1,5 +1,7 @@
 """The partitions that the bucketed assets share: dynamic and sparse, a bucket and a range of its shards each."""
 
+import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -7,6 +9,7 @@ import dagster as dg
 
 from dataset_assets.catalog.state import States, load_states
 from dataset_assets.dataset import Dataset
+from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, version_tags
 from dataset_assets.stages import Stage, upstream
@@ -14,9 +17,9 @@ from dataset_assets.work import Outcome
 
 BUCKET_SHARDS = dg.DynamicPartitionsDefinition(name="bucket_shards")
 
-# Partitions of a run in a backfill: a run each costs 2.7 times more, one run for all loses everything on a failure.
-PARTITIONS_PER_RUN = 16
-BACKFILL = dg.BackfillPolicy.multi_run(PARTITIONS_PER_RUN)
+Tell = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]  # a partition's key and its report → metadata
+
+NODE_VARIABLE = "DATASET_NODE"  # what the machine is called in metadata; left out: the name that it has itself
 
 _BATCH = 10_000  # keys a call: the most that Dagster takes
 
@@ -42,17 +45,21 @@ def report_partitions(
     dataset: Dataset,
     outcomes: Mapping[str, Outcome],
     *,
+    tell: Tell = lambda *_: {},
     show: Callable[[str], Mapping[str, Any]] = lambda _: {},
     counted: str = "images",
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Yield the result of a run over some partitions, each with metadata and a data version of its own.
 
-    `show` gives more metadata of a partition that was made in this run; `counted` is what its tables count.
+    `tell` gives more metadata of every partition and must cost nothing: most are fresh. `show` gives more of one that
+    was made in this run, pictures for instance. `counted` is what the tables count.
     """
 
     def explain(key: str) -> dict[str, Any]:
         outcome = outcomes[key]
-        return describe(outcome, counted=counted) | ({} if outcome.reused else dict(show(key)))
+        said = describe(outcome, counted=counted) | dict(tell(key, outcome.report)) | {"node": _name_node()}
+        with failing():
+            return said if outcome.reused else {**show(key), **said}  # what is to be seen comes first
 
     if len(outcomes) == 1:
         key, outcome = next(iter(outcomes.items()))
@@ -68,6 +75,11 @@ def report_partitions(
         above = {name: Origin(_find_version(states, name, key), event) for name, event in events.items()}
         tags = version_tags(settings, stage, outcome.state.output, above)
         context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=explain(key), tags=tags))
+
+
+def _name_node() -> str:
+    """Return what this machine is called. It is told and nothing else: no stage asks where it runs."""
+    return os.environ.get(NODE_VARIABLE) or socket.gethostname()
 
 
 def _find_version(states: States, stage: str, key: str) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import BinaryIO
 
 import dagster as dg
@@ -10,13 +9,15 @@ import dagster as dg
 from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import as_cell, make_table
+from dataset_assets.defs.metadata import make_table
+from dataset_assets.defs.pictures import tabulate
 from dataset_assets.freshness import find_state
 from dataset_assets.posts.choose import EMPTY
 from dataset_assets.posts.form import CAPTIONS as KIND
 from dataset_assets.posts.index import list_faults
 from dataset_assets.stages import Stage
 from dataset_assets.status import load_report
+from dataset_assets.storage.location import Location
 from dataset_assets.storage.parquet import open_table
 from dataset_assets.trainer.output.merged import CAPTIONS
 
@@ -39,10 +40,10 @@ def records_read(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     with failing():
         report = load_report(dataset, Stage.CAPTION_RECORDS)
     rows = [
-        f"| {as_cell(fault['file'])} | {fault['line']} | {fault['fault']} | {as_cell(fault['detail'])} |"
+        [fault["file"], str(fault["line"]), fault["fault"], fault["detail"]]
         for fault in islice(list_faults(dataset), _LISTED)
     ]
-    listed = "\n".join(["| file | line | fault | detail |", "|---|--:|---|---|", *rows])
+    listed = tabulate(("file", "line", "fault", "detail"), rows)
     return dg.AssetCheckResult(
         passed=report["records"] > 0 and report["dropped"] <= report["rows"] * _MOST_DROPPED,
         severity=dg.AssetCheckSeverity.WARN,
@@ -74,7 +75,7 @@ def records_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=there == counted, metadata={"records": there, "counted": counted})
 
 
-def _count_rows(path: Path) -> int:
+def _count_rows(path: Location) -> int:
     with open_table(path) as file:
         return int(file.metadata.num_rows)
 

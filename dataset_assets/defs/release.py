@@ -6,29 +6,36 @@ from typing import Any
 import dagster as dg
 
 from dataset_assets.dataset import Dataset
+from dataset_assets.defs.assets import stage_asset
+from dataset_assets.defs.charts import chart_release
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing, make_when_complete
-from dataset_assets.defs.metadata import describe
-from dataset_assets.defs.versions import code_version
+from dataset_assets.defs.metadata import ROWS, describe, make_drops, show_path, tell_selected
+from dataset_assets.errors import DropReason
 from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage
+from dataset_assets.storage.layout import Layout
+from dataset_assets.work import Outcome
 
 
 def make_manifest(settings: Settings) -> dg.AssetsDefinition:
     """Return the asset."""
+    layout = Layout(settings.root)
+    samples = {"samples": show_path(layout.samples)} if settings.release.samples else {}
 
-    @dg.asset(
-        name=Stage.MANIFEST,
-        deps=[Stage.SHARDS],
-        group_name="export",
-        kinds={"python", "json"},
+    @stage_asset(
+        settings,
+        Stage.MANIFEST,
+        group="export",
+        form="json",
         output_required=False,
+        metadata={"export": show_path(layout.export), **samples},
         description=(
             "manifest.json: every tar with its hash, every setting that shaped it, and counts that add up to the "
-            "images seen. It is written last and only when every shard is there: an export without it is not finished."
+            "images seen. It is written last and only when every shard is there: an export without it is not finished. "
+            "When it fails, it names the partitions that are missing or stale: materialize those."
         ),
-        code_version=code_version(settings, Stage.MANIFEST),
     )
     def manifest(
         context: dg.AssetExecutionContext, config: StageConfig, dataset: dg.ResourceParam[Dataset]
@@ -37,22 +44,45 @@ def make_manifest(settings: Settings) -> dg.AssetsDefinition:
             outcome = make_when_complete(
                 context, lambda: write_manifest(dataset, force=config.force), "no manifest yet"
             )
+            charts = {} if outcome is None or outcome.reused else chart_release(dataset, _list_drops(outcome))
         if outcome:
-            yield dg.MaterializeResult(data_version=dg.DataVersion(outcome.state.output), metadata=describe(outcome))
+            summary = outcome.report["summary"]
+            yield dg.MaterializeResult(
+                data_version=dg.DataVersion(outcome.state.output),
+                metadata={
+                    **charts,
+                    **describe(outcome),
+                    **tell_selected(settings, outcome.report, summary["images_exported"]),
+                    ROWS: summary["images_exported"],
+                    "images_seen": summary["images_seen"],
+                    "images_exported": summary["images_exported"],
+                    "dropped": summary["images_seen"] - summary["images_exported"],
+                    "drops": make_drops(_list_drops(outcome)),
+                    "file": show_path(dataset.layout.manifest),
+                },
+            )
 
     return manifest
+
+
+def _list_drops(outcome: Outcome) -> dict[str, int]:
+    """Return what the summary of a manifest counts as left out, by reason."""
+    return {reason.value: outcome.report["summary"].get(reason.value, 0) for reason in DropReason}
 
 
 def make_dataset_card(settings: Settings) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(
-        name=Stage.DATASET_CARD,
-        deps=[Stage.MANIFEST],
-        group_name="export",
-        kinds={"python", "markdown"},
-        description="README.md of the export: the dataset card that a hub shows, made from the manifest.",
-        code_version=code_version(settings, Stage.DATASET_CARD),
+    @stage_asset(
+        settings,
+        Stage.DATASET_CARD,
+        group="export",
+        form="markdown",
+        metadata={"file": show_path(Layout(settings.root).card)},
+        description=(
+            "README.md of the export: the dataset card that a hub shows, made from the manifest. What is said of the "
+            "dataset there is in [dataset] of the settings: do not edit the file, the next build writes it again."
+        ),
     )
     def dataset_card(config: StageConfig, dataset: dg.ResourceParam[Dataset]) -> dg.MaterializeResult[Any]:
         with failing():

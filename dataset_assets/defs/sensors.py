@@ -1,12 +1,13 @@
 """What keeps the dataset up to date by itself while Dagster's daemon runs: a sensor on its state, and a nightly scan.
 
 The sensor asks freshness.py what is stale, as `build` and `status` do, and requests one step at a time: the index,
-then the partitions, then the release; of records the index, the ranges, and what trainers read. So it goes on after
-anything that was interrupted, whoever started it.
+then the partitions (or their crops first), then the release; of records the index, the ranges, and what trainers
+read. So it goes on after anything that was interrupted, whoever started it.
 """
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -14,13 +15,13 @@ import dagster as dg
 from dataset_assets.catalog.state import States, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.chunks import Chunk, split_stale
-from dataset_assets.defs.jobs import INDEX, PARTITIONS, RECORDS, RECORDS_INDEX, RELEASE, TRAINER, Jobs
+from dataset_assets.defs.jobs import CROP_STAGES, Jobs
 from dataset_assets.defs.partitions import list_partitions
-from dataset_assets.errors import DatasetError
-from dataset_assets.freshness import FRESH, Verdict, fingerprint, fingerprint_settings, list_inputs
+from dataset_assets.errors import DatasetError, OrderError
+from dataset_assets.freshness import FRESH, Inputs, Verdict, fingerprint, fingerprint_settings, list_inputs
 from dataset_assets.posts.files import are_settled, list_files
 from dataset_assets.posts.index import find_changes as find_new_records
-from dataset_assets.settings import RecordSettings, Settings
+from dataset_assets.settings import Job, RecordSettings, Settings
 from dataset_assets.sources.scan import find_changes
 from dataset_assets.stages import Stage, last_stages, upstream
 from dataset_assets.status import judge_all
@@ -75,7 +76,8 @@ def make_nightly(settings: Settings) -> dg.ScheduleDefinition | None:
     config = {"checksum": True, "settle_seconds": settings.automation.settle_seconds}
     return dg.ScheduleDefinition(
         name="nightly_checksums",
-        job=INDEX,
+        job_name=Job.INDEX,
+        tags=settings.automation.tags_of(Job.INDEX),
         cron_schedule=f"{int(minute)} {int(hour)} * * *",
         run_config=_scan(config),
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -109,7 +111,8 @@ def _list_requests(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[d
     if dataset.settings.trainer and not verdicts[Stage.TRAINER_METADATA, ""].fresh:
         above = upstream(dataset.settings, Stage.TRAINER_METADATA)
         if all(verdict.fresh for (stage, _), verdict in verdicts.items() if stage in above):
-            yield _request(TRAINER.name, [list_inputs(dataset.settings, states, Stage.TRAINER_METADATA)])
+            inputs = list_inputs(dataset.settings, states, Stage.TRAINER_METADATA)
+            yield _request(dataset.settings, Job.TRAINER, [inputs])
 
 
 def _request_images(
@@ -124,17 +127,34 @@ def _request_images(
     if changes or unlike or not indexed:
         scan = {"settle_seconds": settings.automation.settle_seconds}
         reason = [changes, unlike, fingerprint_settings(settings, Stage.BUCKET_ASSIGNMENTS)]
-        yield _request(INDEX.name, reason, run_config=_scan(scan))
+        yield _request(settings, Job.INDEX, reason, run_config=_scan(scan))
         return
     chunks = list(split_stale(settings, order, verdicts))
     for chunk in chunks:
-        yield _request_chunk(settings, states, PARTITIONS.name, Stage.SHARD_PLANS, chunk)
+        job, part = _choose_part(settings, chunk)
+        yield _request_chunk(settings, states, job, Stage.SHARD_PLANS, part)
     # Else there is nothing to release, and nothing that a release would take back.
     made = dataset.layout.manifest.exists() or any(stage == Stage.SHARDS for stage, _ in states)
     last = last_stages(settings)
     if made and not chunks and not all(verdicts[stage, ""].fresh for stage in last):
-        made_from = [list_inputs(settings, states, stage) for stage in last if stage != Stage.DATASET_CARD]
-        yield _request(RELEASE.name, [made_from, settings.dataset.model_dump()])
+        made_from = [_list_inputs(settings, states, stage) for stage in last]
+        yield _request(settings, Job.RELEASE, [made_from, [fingerprint_settings(settings, stage) for stage in last]])
+
+
+def _choose_part(settings: Settings, chunk: Chunk) -> tuple[str, Chunk]:
+    """Return the job for some partitions, and what it does of them now; what it leaves is asked for by a later tick."""
+    crops = tuple(stage for stage in chunk.stages if stage in CROP_STAGES)
+    if settings.automation.separate_crops and crops:
+        return Job.CROPS, replace(chunk, stages=crops)
+    return Job.PARTITIONS, chunk
+
+
+def _list_inputs(settings: Settings, states: States, stage: str) -> Inputs:
+    """Return what one of the last stages would be made from; nothing where that is made in the same run."""
+    try:
+        return list_inputs(settings, states, stage)
+    except OrderError:
+        return {}
 
 
 def _request_records(
@@ -144,16 +164,18 @@ def _request_records(
     changes = find_new_records(dataset)
     if changes or not verdicts[Stage.CAPTION_RECORDS, ""].fresh:
         if are_settled(list_files(settings), settings.automation.settle_seconds):
-            yield _request(RECORDS_INDEX.name, [changes, fingerprint_settings(settings, Stage.CAPTION_RECORDS)])
+            reason = [changes, fingerprint_settings(settings, Stage.CAPTION_RECORDS)]
+            yield _request(settings, Job.RECORDS_INDEX, reason)
         return
     for chunk in split_stale(settings, list(records.ranges), verdicts):
-        yield _request_chunk(settings, states, RECORDS.name, Stage.RECORD_CAPTIONS, chunk)
+        yield _request_chunk(settings, states, Job.RECORDS, Stage.RECORD_CAPTIONS, chunk)
 
 
 def _request_chunk(settings: Settings, states: States, job: str, first: str, chunk: Chunk) -> dg.RunRequest:
     """Return the request of a run over some partitions; `first` is the stage whose inputs say why."""
     inputs = [[list_inputs(settings, states, first, key) for key in chunk.keys], chunk.stages]
     return _request(
+        settings,
         job,
         [inputs, [fingerprint_settings(settings, stage) for stage in chunk.stages]],
         partition_key=chunk.partition_key,
@@ -162,9 +184,9 @@ def _request_chunk(settings: Settings, states: States, job: str, first: str, chu
     )
 
 
-def _request(job: str, reason: Any, **options: Any) -> dg.RunRequest:
-    """Return the request of a run of a job, marked with why it is asked for."""
-    tags = {**options.pop("tags", {}), REQUEST_TAG: fingerprint(job, reason)}
+def _request(settings: Settings, job: str, reason: Any, **options: Any) -> dg.RunRequest:
+    """Return the request of a run of a job, with the job's tags, and marked with why it is asked for."""
+    tags = {**settings.automation.tags_of(job), **options.pop("tags", {}), REQUEST_TAG: fingerprint(job, reason)}
     return dg.RunRequest(job_name=job, tags=tags, **options)
 
 

@@ -1,44 +1,55 @@
 """shard_plans and shards: what belongs into a partition's tars, and the tars."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
 from dataset_assets.dataset import Dataset
+from dataset_assets.defs.assets import stage_asset
+from dataset_assets.defs.columns import SCHEMA, describe_columns
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.partitions import BACKFILL, BUCKET_SHARDS, report_partitions
-from dataset_assets.defs.versions import code_version
+from dataset_assets.defs.metadata import PARTITION_ROWS, show_path, tell_selected
+from dataset_assets.defs.partitions import BUCKET_SHARDS, report_partitions
+from dataset_assets.defs.pictures import show_strip
+from dataset_assets.gallery.glimpse import show_samples
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
-from dataset_assets.shards.plan import write_plan
+from dataset_assets.shards.index import SAMPLE_SCHEMA
+from dataset_assets.shards.partition import Partition
+from dataset_assets.shards.plan import PLAN_SCHEMA, write_plan
 from dataset_assets.shards.write import write_shards
 from dataset_assets.stages import Stage
+from dataset_assets.storage.layout import Layout
 
 
 def make_shard_plans(settings: Settings) -> dg.AssetsDefinition:
     """Return the asset. Its new versions come from bucket_assignments, which writes the plans that change."""
 
-    @dg.asset(
-        name=Stage.SHARD_PLANS,
-        deps=[Stage.BUCKET_ASSIGNMENTS],
-        partitions_def=BUCKET_SHARDS,
-        backfill_policy=BACKFILL,
-        group_name="index",
-        kinds={"python", "parquet"},
+    @stage_asset(
+        settings,
+        Stage.SHARD_PLANS,
+        group="index",
+        form="parquet",
+        partitions=BUCKET_SHARDS,
+        metadata={SCHEMA: describe_columns(PLAN_SCHEMA)},
         description=(
             "The rows of a partition: which image is in which slot, and what it is to become. bucket_assignments "
             "writes them when they change; materialize this to write one again that was lost."
         ),
-        code_version=code_version(settings, Stage.SHARD_PLANS),
     )
     def shard_plans(
         context: dg.AssetExecutionContext, config: StageConfig, dataset: dg.ResourceParam[Dataset]
     ) -> Iterator[dg.MaterializeResult[Any]]:
         with failing():
             outcomes = {key: write_plan(dataset, key, force=config.force) for key in context.partition_keys}
-        yield from report_partitions(context, dataset, outcomes)
+        yield from report_partitions(
+            context,
+            dataset,
+            outcomes,
+            tell=lambda key, report: {PARTITION_ROWS: report["images"], "file": show_path(dataset.layout.plan(key))},
+        )
 
     return shard_plans
 
@@ -46,18 +57,19 @@ def make_shard_plans(settings: Settings) -> dg.AssetsDefinition:
 def make_shards(settings: Settings) -> dg.AssetsDefinition:
     """Return the asset."""
 
-    @dg.asset(
-        name=Stage.SHARDS,
-        deps=[Stage.RESIZED_CROPS, Stage.CAPTION_SELECTION],
-        partitions_def=BUCKET_SHARDS,
-        backfill_policy=BACKFILL,
-        group_name="export",
-        kinds={"python", "webdataset"},
+    @stage_asset(
+        settings,
+        Stage.SHARDS,
+        group="export",
+        form="webdataset",
+        partitions=BUCKET_SHARDS,
+        metadata={SCHEMA: describe_columns(SAMPLE_SCHEMA), "export": show_path(Layout(settings.root).export)},
         description=(
-            "The partition's WebDataset tars: image, caption and facts of every sample. Only tars whose samples "
-            "changed are written; their JPEG bytes are copied from the crops."
+            "The partition's WebDataset tars: image, caption and facts of every sample, as a trainer reads them. Only "
+            "tars whose samples changed are written; their JPEG bytes are copied from the crops. The columns are those "
+            "of samples.parquet. Look at the strip: does each caption fit its picture? When it fails, it names "
+            "what is missing or stale: materialize that first."
         ),
-        code_version=code_version(settings, Stage.SHARDS),
     )
     def shards(
         context: dg.AssetExecutionContext,
@@ -65,10 +77,19 @@ def make_shards(settings: Settings) -> dg.AssetsDefinition:
         dataset: dg.ResourceParam[Dataset],
         progress: dg.ResourceParam[Progress],
     ) -> Iterator[dg.MaterializeResult[Any]]:
+        def tell(key: str, report: Mapping[str, Any]) -> dict[str, Any]:
+            folder = dataset.layout.tar(Partition.parse(key).bucket_id, 0).parent
+            named = tell_selected(settings, report, report["samples"])
+            return {PARTITION_ROWS: report["samples"], "folder": show_path(folder), **named}
+
+        def show(key: str) -> dict[str, Any]:
+            strip = show_samples(dataset, key)
+            return {"samples_seen": show_strip(strip)} if strip else {}
+
         with failing():
             outcomes = {
                 key: write_shards(dataset, key, force=config.force, progress=progress) for key in context.partition_keys
             }
-        yield from report_partitions(context, dataset, outcomes)
+        yield from report_partitions(context, dataset, outcomes, tell=tell, show=show)
 
     return shards

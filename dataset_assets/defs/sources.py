@@ -4,26 +4,33 @@ from typing import Any
 
 import dagster as dg
 
+from dataset_assets.catalog.schema import images
 from dataset_assets.dataset import Dataset
+from dataset_assets.defs.assets import stage_asset
+from dataset_assets.defs.charts import chart_sources
+from dataset_assets.defs.columns import SCHEMA, describe_rows
 from dataset_assets.defs.config import ScanConfig
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import make_table
+from dataset_assets.defs.metadata import ROWS, make_drops, make_table, show_path
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.sources.scan import scan_sources
 from dataset_assets.stages import Stage
 
 
-def make_raw_images(_settings: Settings) -> dg.AssetsDefinition:
-    """Return the asset. It has no code version: only a look at the sources can tell whether it is stale."""
+def make_raw_images(settings: Settings) -> dg.AssetsDefinition:
+    """Return the asset."""
 
-    @dg.asset(
-        name=Stage.RAW_IMAGES,
-        group_name="index",
-        kinds={"python", "sqlite"},
+    @stage_asset(
+        settings,
+        Stage.RAW_IMAGES,
+        group="index",
+        form="sqlite",
+        metadata={SCHEMA: describe_rows(images)},
         description=(
             "Every file that the sources offer as an image: where it is, how large it is, or why it cannot be used. "
-            "Only new and changed files are opened, and of these only the header."
+            "Only new and changed files are opened, and of these only the header. Everything below is made from it. "
+            "When it fails: it names the source that it cannot read; nothing of the index is lost."
         ),
     )
     def raw_images(
@@ -31,13 +38,20 @@ def make_raw_images(_settings: Settings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[Any]:
         with failing():
             outcome = scan_sources(dataset, **config.model_dump(), progress=progress)
-        report = outcome.report
+            report = outcome.report
+            charts = {} if outcome.reused else chart_sources(dataset, report)
+        # Where another catalog is, is not shown: there may be a password in it.
+        catalog = {} if settings.dataset.catalog else {"catalog": show_path(dataset.layout.catalog)}
         return dg.MaterializeResult(
             data_version=dg.DataVersion(outcome.state.output),
             metadata={
+                **charts,
+                ROWS: report["seen"],
                 **{name: report[name] for name in ("seen", "usable", "added", "updated", "removed")},
-                "drops": make_table(report["drops"], "reason", "images"),
+                "dropped": report["seen"] - report["usable"],
+                "drops": make_drops(report["drops"]),
                 "other_files": make_table(report["ignored"], "extension", "files"),
+                **catalog,
             },
         )
 

@@ -14,10 +14,11 @@ import yaml
 from dataset_assets.release.loading import render_loading
 from dataset_assets.settings import DatasetSettings
 from dataset_assets.shards.sample import SAMPLE_FIELDS
-from dataset_assets.storage.layout import EXPORT_SAMPLES
+from dataset_assets.storage.layout import EXPORT_CHARTS, EXPORT_SAMPLES
 
 SHARDS_GLOB = "buckets/*/shard-*.tar"
 WEBSHART_GLOB = "buckets/*/shard-*.json"
+CHARTS_GLOB = f"{EXPORT_CHARTS}/*.png"
 
 _PREVIEW = 20  # bucket ids
 _TOP_VARIANTS = 30
@@ -43,6 +44,14 @@ a row for each sample, in the order of the shards, with its caption, the fields 
   where its members lie in the tar (`jpg_offset`, `jpg_size`, …). [Below](#python-pandas-some-of-the-samples) is how to
   read some samples with it; DuckDB and polars filter it as well""",
     WEBSHART_GLOB: "an index of the tar beside it, which the Python package `webshart` reads",
+    CHARTS_GLOB: "the pictures on this page",
+}
+# What a picture shows, for those who do not see it.
+_CHARTS = {
+    "sizes": "A map of the sizes of the sources, width by height, with the sizes of the buckets",
+    "kept": "Images by the share of their area that the crop keeps",
+    "buckets": "Images by bucket, as in the table below",
+    "captions": "Samples by the variant that their caption is of, and captions by their length in characters",
 }
 _SMALL = {
     "drop": "is left out",
@@ -92,9 +101,9 @@ def render_card(manifest: Mapping[str, Any], usage: CaptionUsage, dataset: Datas
         _front_matter(manifest, dataset),
         _introduction(manifest, dataset),
         _format(manifest),
-        _preprocessing(manifest),
+        _preprocessing(manifest) + _charts(manifest, "sizes", "kept"),
         _buckets(manifest),
-        _captions(manifest, usage),
+        _captions(manifest, usage) + _charts(manifest, "captions"),
         _summary(manifest),
         render_loading(manifest),
     )
@@ -180,10 +189,17 @@ A sample is three members of a tar, one after the other:
 
 
 def _tables(manifest: Mapping[str, Any]) -> str:
-    """Return a line for each kind of table beside the tars, with its newline."""
+    """Return a line for each kind of file beside the tars, with its newline."""
     paths = [PurePosixPath(file["path"]) for file in manifest.get("files", ())]
     there = {glob: said for glob, said in _TABLES.items() if any(path.match(glob) for path in paths)}
     return "".join(f"- `{glob.replace('/*/', '/<bucket_id>/')}`: {said}\n" for glob, said in there.items())
+
+
+def _charts(manifest: Mapping[str, Any], *names: str) -> str:
+    """Return those of these pictures that the manifest lists, an empty line before each."""
+    listed = {file["path"] for file in manifest.get("files", ())}
+    paths = {name: CHARTS_GLOB.replace("*", name) for name in names}
+    return "".join(f"\n\n![{_CHARTS[name]}]({path})" for name, path in paths.items() if path in listed)
 
 
 def _preprocessing(manifest: Mapping[str, Any]) -> str:
@@ -231,7 +247,7 @@ def _buckets(manifest: Mapping[str, Any]) -> str:
 
 Bucket IDs (preview): {preview}
 
-Bucket distribution:
+Bucket distribution:{_charts(manifest, "buckets")}
 
 {_table(("bucket_id", "target_w×h", "aspect", "count"), rows)}"""
 

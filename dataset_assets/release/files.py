@@ -1,6 +1,6 @@
 """The files beside the tars, brought up to date before the manifest that lists them is written.
 
-What is in them is in samples.py and webshart.py. No tar is opened: what the tables say of one is in its index.
+What is in them is in samples.py, webshart.py and charts.py. No tar is opened: what they say of one is in its index.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import file_digest
 from itertools import chain, count
-from pathlib import Path
 
 from dataset_assets.catalog.state import Piece, load_pieces
 from dataset_assets.damage import INDEX, INDEX_VERSION, MODIFIED
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import VERSIONS, fingerprint
+from dataset_assets.release.charts import Chart, make_charts, name_charts
 from dataset_assets.release.inspect import make_entry
 from dataset_assets.release.manifest import FileEntry
 from dataset_assets.release.samples import write_samples
@@ -21,6 +21,7 @@ from dataset_assets.release.webshart import make_webshart, webshart_path
 from dataset_assets.shards.index import read_index
 from dataset_assets.storage.atomic import remove, write_bytes
 from dataset_assets.storage.layout import shard_path
+from dataset_assets.storage.location import Location, path_in
 from dataset_assets.work import Work
 
 
@@ -28,7 +29,7 @@ from dataset_assets.work import Work
 class _File:
     """A file that is to be there."""
 
-    path: Path
+    path: Location
     made_from: str
     write: Callable[[], None]
 
@@ -40,11 +41,13 @@ def write_files(work: Work, tars: Sequence[Piece]) -> tuple[FileEntry, ...]:
     an index is damaged, StorageError where a file cannot be written.
     """
     dataset = work.dataset
-    files = [*_list_files(dataset, tars)]
-    _remove_strays(dataset, tars, [file.path for file in files])
+    tables = [*_list_tables(dataset, tars)]
+    charts = [dataset.layout.chart(name) for name in name_charts(dataset.settings)]
+    _remove_strays(dataset, tars, [*(file.path for file in tables), *charts])
     with dataset.catalog.reading() as connection:
         numbers = {piece.path: piece.number for piece in load_pieces(connection, work.stage, work.partition)}
     free = count(max(numbers.values(), default=0) + 1)  # 0 is the manifest's
+    files = chain(tables, _list_charts(dataset, tars))
     return tuple(_bring(work, file, numbers.get(_show(dataset, file.path)) or next(free)) for file in files)
 
 
@@ -53,7 +56,7 @@ def clear_files(dataset: Dataset) -> None:
     _remove_strays(dataset, (), ())
 
 
-def _list_files(dataset: Dataset, tars: Sequence[Piece]) -> Iterator[_File]:
+def _list_tables(dataset: Dataset, tars: Sequence[Piece]) -> Iterator[_File]:
     settings, layout = dataset.settings.release, dataset.layout
     if settings.webshart:
         for tar in tars:
@@ -64,6 +67,12 @@ def _list_files(dataset: Dataset, tars: Sequence[Piece]) -> Iterator[_File]:
         indexes = [(tar.facts["path"], _index_of(dataset, tar), tar.facts["count"]) for tar in tars]
         made_from = fingerprint(INDEX_VERSION, [(tar.facts["path"], tar.output) for tar in tars])
         yield _File(path=layout.samples, made_from=made_from, write=partial(write_samples, layout.samples, indexes))
+
+
+def _list_charts(dataset: Dataset, tars: Sequence[Piece]) -> Iterator[_File]:
+    for chart in make_charts(dataset, tars):
+        path, made_from = dataset.layout.chart(chart.name), fingerprint(VERSIONS["charts"], chart.shown)
+        yield _File(path=path, made_from=made_from, write=partial(_write_chart, path, chart))
 
 
 def _bring(work: Work, file: _File, number: int) -> FileEntry:
@@ -78,25 +87,30 @@ def _bring(work: Work, file: _File, number: int) -> FileEntry:
             digest = file_digest(opened, "sha256").hexdigest()
         facts = {MODIFIED: file.path.stat().st_mtime_ns}
         piece = work.put(file.path, made_from=file.made_from, output=digest, number=number, facts=facts)
-    return FileEntry(path=file.path.relative_to(layout.export).as_posix(), bytes=piece.bytes, sha256=piece.output)
+    return FileEntry(path=path_in(layout.export, file.path), bytes=piece.bytes, sha256=piece.output)
 
 
-def _write_webshart(dataset: Dataset, path: Path, tar: Piece) -> None:
+def _write_webshart(dataset: Dataset, path: Location, tar: Piece) -> None:
     tables = read_index(_index_of(dataset, tar), tar.facts["count"])
     rows = chain.from_iterable(table.to_pylist() for table in tables)
     write_bytes(path, make_webshart(make_entry(tar), rows))
 
 
-def _remove_strays(dataset: Dataset, tars: Iterable[Piece], files: Iterable[Path]) -> None:
+def _write_chart(path: Location, chart: Chart) -> None:
+    write_bytes(path, chart.draw())
+
+
+def _remove_strays(dataset: Dataset, tars: Iterable[Piece], files: Iterable[Location]) -> None:
     """Remove what has the name of a tar, an index or a file and is none that is wanted; the manifest goes before."""
     layout = dataset.layout
-    tar, index = shard_path("*", 0).replace("000000", "*"), layout.index("*", 0).relative_to(layout.root)
+    tar, index = shard_path("*", 0).replace("000000", "*"), path_in(layout.root, layout.index("*", 0))
     known = {layout.root / path for tar in tars for path in (tar.path, tar.facts[INDEX]["path"])} | {*files}
     found = chain(
         layout.export.glob(tar),
         layout.export.glob(webshart_path(tar)),
         layout.export.glob(layout.samples.name),
-        layout.root.glob(str(index).replace("000000", "*")),
+        layout.export.glob(path_in(layout.export, layout.chart("*"))),
+        layout.root.glob(index.replace("000000", "*")),
     )
     for path in [path for path in found if path not in known]:
         if path.is_relative_to(layout.export):
@@ -104,10 +118,10 @@ def _remove_strays(dataset: Dataset, tars: Iterable[Piece], files: Iterable[Path
         remove(path)
 
 
-def _index_of(dataset: Dataset, tar: Piece) -> Path:
+def _index_of(dataset: Dataset, tar: Piece) -> Location:
     return dataset.layout.root / str(tar.facts[INDEX]["path"])
 
 
-def _show(dataset: Dataset, path: Path) -> str:
+def _show(dataset: Dataset, path: Location) -> str:
     """Return a path as pieces have it."""
-    return str(path.relative_to(dataset.layout.root))
+    return path_in(dataset.layout.root, path)

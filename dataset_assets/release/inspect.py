@@ -18,7 +18,7 @@ from dataset_assets.catalog.state import (
     put_state,
     void_state,
 )
-from dataset_assets.damage import MODIFIED, is_whole
+from dataset_assets.damage import MODIFIED, is_whole, survey
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
 from dataset_assets.freshness import fingerprint, list_inputs
@@ -31,6 +31,7 @@ from dataset_assets.shards.report import NO_TABLES, Report
 from dataset_assets.shards.verify import check_files, list_files, verify_shards
 from dataset_assets.stages import Stage
 from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST
+from dataset_assets.storage.location import Look, find_stamp, look_at
 from dataset_assets.work import holding_lock
 
 
@@ -48,7 +49,8 @@ def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Pro
     with dataset.catalog.reading() as connection:
         written = [piece for key in keys for piece in load_pieces(connection, Stage.SHARDS, key) if piece.path]
         read = {piece.path: piece for key in keys for piece in load_pieces(connection, Stage.SHARDS_INTACT, key)}
-    known = [piece for piece in written if _is_read(dataset, piece, read.get(piece.path))]
+    look = survey(dataset.layout, read.values())
+    known = [piece for piece in written if _is_read(dataset, piece, read.get(piece.path), look)]
     done = {piece.path for piece in known}
     pieces = [piece for piece in written if piece.path not in done]
     tasks = [
@@ -60,7 +62,8 @@ def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Pro
         )
         for piece in pieces
     ]
-    times = [path.stat().st_mtime_ns if path.exists() else 0 for path, *_ in tasks]
+    now = survey(dataset.layout, pieces)
+    times = [find_stamp(now, piece.path) for piece in pieces]
     reports = verify_shards(tasks, settings.workers, progress or Silence())
     damaged = [piece for piece, report in zip(pieces, reports, strict=True) if report.faults]
     intact = [read[piece.path] for piece in known] + [
@@ -77,9 +80,9 @@ def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Pro
     )
 
 
-def _is_read(dataset: Dataset, written: Piece, read: Piece | None) -> bool:
+def _is_read(dataset: Dataset, written: Piece, read: Piece | None, look: Look) -> bool:
     """Return whether a tar was read since it was written, and is untouched since."""
-    return read is not None and read.output == written.output and is_whole(dataset.layout, read)
+    return read is not None and read.output == written.output and is_whole(dataset.layout, read, look)
 
 
 def _record(dataset: Dataset, partitions: Sequence[str], intact: Sequence[Piece], damaged: Sequence[Piece]) -> None:
@@ -125,13 +128,19 @@ def inspect_export(dataset: Dataset) -> list[str]:
     recorded = {piece.facts["path"]: make_entry(piece) for piece in pieces}
     faults += [f"{path}: the manifest and the catalog differ" for path in listed if listed[path] != recorded.get(path)]
     faults += [f"{path}: not in {EXPORT_MANIFEST}" for path in recorded.keys() - listed.keys()]
-    faults += [f"{piece.path}: missing or of another size" for piece in pieces if not is_whole(dataset.layout, piece)]
+    look = survey(dataset.layout, pieces)
+    faults += [
+        f"{piece.path}: missing or of another size" for piece in pieces if not is_whole(dataset.layout, piece, look)
+    ]
+    there = list_files(dataset.layout.export)
+    files = [file for file in manifest.files or () if file.path in there]
+    look = look_at(dataset.layout.export, [file.path for file in files])
     faults += [
         f"{file.path}: of another size than {EXPORT_MANIFEST} says"
-        for file in manifest.files or ()
-        if (path := dataset.layout.export / file.path).is_file() and path.stat().st_size != file.bytes
+        for file in files
+        if look(file.path).st_size != file.bytes
     ]
-    others = check_files(manifest, list_files(dataset.layout.export).keys())
+    others = check_files(manifest, there.keys())
     return faults + [str(fault) for fault in others if fault.file != EXPORT_CARD]  # the card is made after this
 
 

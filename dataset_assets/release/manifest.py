@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +17,7 @@ from dataset_assets.buckets.protos import proto_id
 from dataset_assets.errors import DropReason, IncompleteError, StorageError
 from dataset_assets.records import Bucket
 from dataset_assets.settings import CropSettings, Settings
+from dataset_assets.storage.location import Location
 
 Format = Literal["bucketed_shards_v1", "bucketed_shards_v2"]
 Count = Annotated[int, Field(ge=0)]
@@ -221,7 +221,7 @@ def dump_manifest(manifest: Mapping[str, object]) -> bytes:
     return (json.dumps(manifest, ensure_ascii=False, indent=2) + "\n").encode()
 
 
-def load_manifest(path: Path) -> dict[str, object]:
+def load_manifest(path: Location) -> dict[str, object]:
     """Return what manifest.json says, unchecked. Raises StorageError where it is missing or not a JSON object."""
     try:
         manifest = json.loads(path.read_bytes())

@@ -2,7 +2,6 @@
 
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
@@ -14,6 +13,7 @@ from dataset_assets.shards.tar import TarError, TarReader
 from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import write_bytes
 from dataset_assets.storage.layout import EXPORT_MANIFEST
+from dataset_assets.storage.location import Location
 from dataset_assets.work import Outcome, begin, holding_lock
 
 _BUCKETS = 12  # more than a sheet has room for
@@ -36,7 +36,7 @@ def write_sheet(dataset: Dataset, *, force: bool = False) -> Outcome:
     return work.finish(output=output, report={"bytes": len(sheet)})
 
 
-def draw_export(export: Path, *, title: str) -> bytes:
+def draw_export(export: Location, *, title: str) -> bytes:
     """Return the contact sheet as a PNG; needs nothing but the export's folder.
 
     Raises StorageError where the export is not what its manifest lists.
@@ -52,7 +52,7 @@ def draw_export(export: Path, *, title: str) -> bytes:
         raise StorageError(f"an image in {export} is damaged: {error}; `dataset-assets verify` names it") from None
 
 
-def _show_bucket(export: Path, bucket_id: str, entry: BucketEntry) -> SheetBucket:
+def _show_bucket(export: Location, bucket_id: str, entry: BucketEntry) -> SheetBucket:
     samples: list[SheetSample] = []
     for shard in entry.shards:
         samples += _first_samples(export / shard.path, TILES - len(samples))
@@ -61,7 +61,7 @@ def _show_bucket(export: Path, bucket_id: str, entry: BucketEntry) -> SheetBucke
     return SheetBucket(id=bucket_id, target=(entry.scaled.w, entry.scaled.h), count=entry.count, samples=samples)
 
 
-def _first_samples(path: Path, count: int) -> list[SheetSample]:
+def _first_samples(path: Location, count: int) -> list[SheetSample]:
     """Return the first samples of a tar."""
     try:
         with path.open("rb") as file:

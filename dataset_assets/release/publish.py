@@ -6,7 +6,6 @@ The files beside the tars are made in files.py.
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from dataset_assets.buckets.protos import list_buckets
 from dataset_assets.captions.sources import live_sources
@@ -30,6 +29,7 @@ from dataset_assets.shards.partition import Partition
 from dataset_assets.stages import Stage
 from dataset_assets.status import require_fresh
 from dataset_assets.storage.atomic import remove, write_bytes
+from dataset_assets.storage.location import Location
 from dataset_assets.work import Outcome, Work, begin, holding_lock
 
 
@@ -109,7 +109,7 @@ def _place_of(shard: Piece) -> tuple[str, int]:
     return Partition.parse(shard.partition).bucket_id, shard.number
 
 
-def _put(work: Work, path: Path, output: str) -> None:
+def _put(work: Work, path: Location, output: str) -> None:
     """Record a file of the export that people may be tempted to edit."""
     work.put(path, made_from=fingerprint(work.inputs), output=output, facts={MODIFIED: path.stat().st_mtime_ns})
 

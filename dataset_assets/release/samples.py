@@ -6,19 +6,20 @@ by `verify`, with the help of SamplesCheck.
 
 from collections.abc import Generator, Iterable
 from itertools import groupby, islice
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from dataset_assets.errors import StorageError
 from dataset_assets.shards.index import SAMPLE_SCHEMA, Row, read_index, write_groups, writing_samples
 from dataset_assets.storage.layout import EXPORT_SAMPLES
+from dataset_assets.storage.location import Location
 from dataset_assets.storage.parquet import open_table
 
-Index = tuple[str, Path, int]  # path of the tar in the export, its index, and how many samples it has
+Index = tuple[str, Location, int]  # path of the tar in the export, its index, and how many samples it has
 
 _LONGEST_SHOWN = 60  # characters of a value in a message
 
 
-def write_samples(path: Path, indexes: Iterable[Index]) -> None:
+def write_samples(path: Location, indexes: Iterable[Index]) -> None:
     """Write the table of the tars in their order, some megabytes in memory at a time.
 
     A row group is of one bucket, so that whoever asks for a bucket reads only its own. Raises StorageError.
@@ -28,7 +29,7 @@ def write_samples(path: Path, indexes: Iterable[Index]) -> None:
             write_groups(writer, (table for _, index, count in bucket for table in read_index(index, count)))
 
 
-def check_samples(path: Path, count: int) -> list[str]:
+def check_samples(path: Location, count: int) -> list[str]:
     """Return why the file is not a table of `count` samples with the columns of the format, one line a fault."""
     try:
         with open_table(path) as file:
@@ -50,7 +51,7 @@ class SamplesCheck:
 
     file = EXPORT_SAMPLES
 
-    def __init__(self, path: Path, first: int, count: int) -> None:
+    def __init__(self, path: Location, first: int, count: int) -> None:
         """Begin with the row `first`, from 0, of the table at `path`; `count` rows are the tar's."""
         self._rows = _read_rows(path, first, count)
         self._number = first
@@ -85,7 +86,7 @@ class SamplesCheck:
         return []
 
 
-def _read_rows(path: Path, first: int, count: int) -> Generator[Row, None, None]:
+def _read_rows(path: Location, first: int, count: int) -> Generator[Row, None, None]:
     """Yield `count` rows of the table from the row `first` on; fewer where it ends. Raises StorageError."""
     with open_table(path) as file:
         start = 0

@@ -5,13 +5,14 @@ The layout is webshart's own, as its releases 0.5 and 0.6 read it; docs/format.m
 
 import json
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from dataset_assets.release.manifest import ShardEntry
 from dataset_assets.release.samples import show
 from dataset_assets.shards.index import Row
 from dataset_assets.shards.sample import MEMBERS
+from dataset_assets.storage.location import Location
 
 
 def webshart_path(tar: str) -> str:
@@ -51,7 +52,7 @@ def _dump(index: dict[str, Any]) -> bytes:
 class WebshartCheck:
     """Compares a tar's index with the tar, sample by sample; `file` is what its faults are about."""
 
-    def __init__(self, path: Path, shard: ShardEntry) -> None:
+    def __init__(self, path: Location, shard: ShardEntry) -> None:
         self.file = webshart_path(shard.path)
         self._shard = shard
         self._expected: dict[str, object] = {}  # by name of the member
@@ -86,7 +87,7 @@ class WebshartCheck:
         return faults
 
 
-def _read(path: Path) -> tuple[bytes, dict[str, Any], str]:
+def _read(path: Location) -> tuple[bytes, dict[str, Any], str]:
     """Return the bytes of an index, what it says, and why it says nothing, "" where it says something."""
     try:
         data = path.read_bytes()

@@ -7,7 +7,7 @@ import pytest
 from dataset_assets.dataset import open_dataset
 from dataset_assets.defs.build import open_instance, run_build
 from dataset_assets.defs.chunks import split_stale
-from dataset_assets.defs.partitions import PARTITIONS_PER_RUN, list_partitions
+from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.errors import DatasetError
 from dataset_assets.freshness import Verdict
 from dataset_assets.progress import Silence
@@ -16,7 +16,7 @@ from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests.commands import artifacts
-from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, settings_in
+from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, on_disk, settings_in
 from dataset_assets_tests.runs import CAPTIONS, INDEX, PARTITIONED, find_stale, instance_in, materialize
 
 
@@ -77,13 +77,35 @@ def test_a_build_is_three_kinds_of_runs_in_the_datasets_instance(folder: Path) -
         assert find_stale(settings, instance) == set()
 
 
+def test_a_gallery_is_made_in_the_release_and_refreshed_where_what_it_shows_changed(folder: Path) -> None:
+    settings = settings_in(folder, gallery={"enabled": True})
+    runs = history(settings)
+
+    run_build(settings, Silence())
+    assert history(settings)[len(runs) + 1 :] == [({Stage.MANIFEST, Stage.DATASET_CARD, Stage.GALLERY}, set())]
+    assert stale(settings) == set()
+    before = artifacts(on_disk(settings.root / "gallery"))
+    run_build(settings, Silence())
+    assert artifacts(on_disk(settings.root / "gallery")) == before
+    add_photo(folder, "one more.jpg", LANDSCAPE, seed=77)
+    run_build(settings, Silence())
+
+    after = artifacts(on_disk(settings.root / "gallery"))
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert {name for name in changed if not name.startswith("pictures/")} == {"data/overview.js", "data/samples-001.js"}
+    assert len(changed) == 5
+    assert stale(settings) == set()
+    with open_instance(Layout(settings.root)) as instance:
+        assert find_stale(settings, instance) == set()
+
+
 def test_with_nothing_to_do_only_the_sources_are_looked_at(folder: Path) -> None:
     settings = settings_in(folder)
-    before, runs = artifacts(settings.root), history(settings)
+    before, runs = artifacts(on_disk(settings.root)), history(settings)
 
     run_build(settings, Silence())
 
-    assert artifacts(settings.root) == before
+    assert artifacts(on_disk(settings.root)) == before
     assert history(settings) == [*runs, (set(INDEX), set())]
     with open_instance(Layout(settings.root)) as instance:
         assert len(list_partitions(instance)) == 4
@@ -92,14 +114,14 @@ def test_with_nothing_to_do_only_the_sources_are_looked_at(folder: Path) -> None
 
 def test_after_one_photo_only_its_partition_runs(folder: Path) -> None:
     settings = settings_in(folder)
-    before, runs = artifacts(settings.root), history(settings)
+    before, runs = artifacts(on_disk(settings.root)), history(settings)
     add_photo(folder, "one more.jpg", LANDSCAPE, seed=77)
 
     run_build(settings, Silence())
 
     key = "p1216x832_000002-000003"
     assert [partitions for _, partitions in history(settings)[len(runs) :]] == [set(), {key}, set()]
-    after = artifacts(settings.root)
+    after = artifacts(on_disk(settings.root))
     assert {name for name in after if after[name] != before.get(name)} == {
         f"plans/{key}.parquet",
         "crops/p1216x832/shard-000002.parquet",
@@ -107,6 +129,7 @@ def test_after_one_photo_only_its_partition_runs(folder: Path) -> None:
         "index/p1216x832/shard-000002.parquet",
         "export/buckets/p1216x832/shard-000002.tar",
         "export/samples.parquet",
+        *(f"export/charts/{name}.png" for name in ("buckets", "captions", "kept", "sizes")),
         "export/manifest.json",
         "export/README.md",
     }
@@ -119,7 +142,7 @@ def test_partitions_that_are_no_neighbours_run_alone(folder: Path) -> None:
     with open_instance(Layout(settings.root)) as instance:
         first, second, third, _ = list_partitions(instance)
     for key in (first, third):
-        (settings.root / "selection" / f"{key}.parquet").unlink()
+        (on_disk(settings.root / "selection" / f"{key}.parquet")).unlink()
 
     run_build(settings, Silence())
 
@@ -134,7 +157,7 @@ def test_after_a_tar_was_lost_only_tars_run(folder: Path) -> None:
     runs = history(settings)
     tar = Layout(settings.root).tar("p1216x832", 1)
     whole = tar.read_bytes()
-    tar.unlink()
+    on_disk(tar).unlink()
 
     run_build(settings, Silence())
 
@@ -157,8 +180,8 @@ def test_a_changed_setting_runs_what_it_shapes(folder: Path) -> None:
 
 def test_without_its_instance_a_dataset_is_still_repaired(folder: Path) -> None:
     settings = settings_in(folder)
-    shutil.rmtree(settings.root / ".dagster")
-    Layout(settings.root).tar("p1216x832", 1).unlink()
+    shutil.rmtree(on_disk(settings.root / ".dagster"))
+    on_disk(Layout(settings.root).tar("p1216x832", 1)).unlink()
 
     run_build(settings, Silence())
 
@@ -182,7 +205,7 @@ def test_dagster_home_is_where_the_runs_are(folder: Path, tmp_path: Path, monkey
 def test_a_file_that_can_be_read_again_is_exported_in_one_build(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     photos = add_photos(tmp_path, 4)
-    with instance_in(settings.root / ".dagster") as instance:
+    with instance_in(on_disk(settings.root / ".dagster")) as instance:
         materialize(settings, instance, *INDEX)
         away = photos[0].rename(tmp_path / "away")  # as on a network drive that fails for a moment
         keys = list_partitions(instance)
@@ -194,17 +217,17 @@ def test_a_file_that_can_be_read_again_is_exported_in_one_build(tmp_path: Path) 
 
     assert stale(settings) == set()
     with open_dataset(settings) as dataset:
-        assert len(list(dataset.layout.export.rglob("*.tar"))) == 3
+        assert len(list(on_disk(dataset.layout.export).rglob("*.tar"))) == 3
 
 
 def test_a_failed_check_is_the_builds_failure_and_the_next_one_mends_it(folder: Path) -> None:
     settings = settings_in(folder)
-    (settings.root / "export" / "notes.txt").touch()
+    (on_disk(settings.root / "export" / "notes.txt")).touch()
     add_photo(folder, "one more.jpg", LANDSCAPE, seed=77)
 
     with pytest.raises(DatasetError, match=r"^check export_complete of manifest failed: notes\.txt: "):
         run_build(settings, Silence())
-    (settings.root / "export" / "notes.txt").unlink()
+    (on_disk(settings.root / "export" / "notes.txt")).unlink()
     run_build(settings, Silence())
 
     assert stale(settings) == set()
@@ -251,9 +274,11 @@ def test_neighbours_run_together_but_not_too_many() -> None:
     verdicts = verdicts_of(keys, list(PARTITIONED), {(Stage.SHARDS, key) for key in wanted})
 
     chunks = [list(chunk.keys) for chunk in split_stale(settings_in(Path("/nowhere")), keys, verdicts)]
+    few = settings_in(Path("/nowhere"), automation={"partitions_per_run": 3})
 
     assert [key for chunk in chunks for key in chunk] == wanted
-    assert max(map(len, chunks)) == PARTITIONS_PER_RUN
+    assert max(map(len, chunks)) == 16
+    assert max(len(chunk.keys) for chunk in split_stale(few, keys, verdicts)) == 3
     for chunk in chunks:
         assert chunk == keys[keys.index(chunk[0]) : keys.index(chunk[-1]) + 1]
 

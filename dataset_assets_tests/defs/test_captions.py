@@ -81,9 +81,12 @@ def test_each_partition_says_what_was_asked_what_it_cost_and_shows_samples(
         assert all(one["captions_per_second"] > 0 and one["left"] == 0 for one in said.values())
         statuses = [record.data for one in said.values() for record in one["statuses"].records]
         assert {record["status"] for record in statuses} == {"ok"}
+        assert {one["ok_share"] for one in said.values()} == {1.0}
+        assert {one["mean_length"] for one in said.values()} > {899.0}
+        assert sum(one["dagster/partition_row_count"] for one in said.values()) == 12
         lines = [line for one in said.values() for line in one["samples"].splitlines()[2:]]
         assert len(lines) == 12
-        assert all(line.startswith("| ![](data:image/jpeg;base64,/9j/") for line in lines)
+        assert all(line.startswith("| ![Crop of ") and "](data:image/jpeg;base64,/9j/" in line for line in lines)
         (marked,) = [line for line in lines if "03" in line.split("|")[3]]
         assert "<b>" not in marked
         assert len(marked.split("|")) == 6

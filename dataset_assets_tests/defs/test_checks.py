@@ -9,7 +9,7 @@ from dataset_assets.dataset import open_dataset
 from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.stages import Stage
 from dataset_assets.storage.layout import Layout
-from dataset_assets_tests.datasets import add_photo, settings_in
+from dataset_assets_tests.datasets import add_photo, on_disk, settings_in
 from dataset_assets_tests.runs import INDEX, RELEASE, checks, instance_in, materialize
 
 KEY = "p1216x832_000000-000001"
@@ -49,8 +49,8 @@ def test_a_sound_dataset_passes_every_check(built: Path, instance: dg.DagsterIns
 def test_a_damaged_tar_fails_its_check_and_stops_the_manifest(built: Path, instance: dg.DagsterInstance) -> None:
     settings, layout = settings_in(built), Layout(built / "out")
     tar, whole = layout.tar("p1216x832", 1), layout.tar("p1216x832", 1).read_bytes()
-    layout.manifest.unlink()
-    damage(tar)
+    on_disk(layout.manifest).unlink()
+    damage(on_disk(tar))
 
     result = materialize(settings, instance, *BELOW, *RELEASE, keys=[KEY])
 
@@ -72,8 +72,8 @@ def test_a_damaged_tar_fails_its_check_and_stops_the_manifest(built: Path, insta
 
 def test_a_file_too_many_fails_the_export_and_stops_the_card(built: Path, instance: dg.DagsterInstance) -> None:
     settings, layout = settings_in(built), Layout(built / "out")
-    layout.card.unlink()
-    (layout.export / "notes[1].txt").touch()
+    on_disk(layout.card).unlink()
+    (on_disk(layout.export / "notes[1].txt")).touch()
 
     result = materialize(settings, instance, *RELEASE)
 
@@ -82,13 +82,13 @@ def test_a_file_too_many_fails_the_export_and_stops_the_card(built: Path, instan
     assert check.description == "notes[1].txt: the manifest does not list this file"
     assert not layout.card.exists()
 
-    (layout.export / "notes[1].txt").unlink()
+    (on_disk(layout.export / "notes[1].txt")).unlink()
     assert materialize(settings, instance, *RELEASE).success
     assert layout.card.is_file()
 
 
 def test_a_tar_that_is_gone_stops_the_manifest_and_is_named(built: Path, instance: dg.DagsterInstance) -> None:
-    Layout(built / "out").tar("p1216x832", 0).unlink()
+    on_disk(Layout(built / "out").tar("p1216x832", 0)).unlink()
 
     result = materialize(settings_in(built), instance, *RELEASE)
 

@@ -30,6 +30,7 @@ GRAPH: dict[str, tuple[bool, str, set[str]]] = {
     "shards": (True, "export", {"resized_crops", "caption_selection"}),
     "manifest": (False, "export", {"shards"}),
     "dataset_card": (False, "export", {"manifest"}),
+    "gallery": (False, "export", {"manifest"}),
 }
 CHECKS = {
     "raw_images": {"images_usable"},
@@ -42,7 +43,9 @@ CHECKS = {
 TITLE = {"name": "caption_title", "backend": "sidecar", "field": "title"}
 MODEL = {"name": "caption_model", "backend": "openrouter", "model": "a/model"}
 SETTINGS = settings_in(
-    Path("/nowhere"), captions={"variants": [{"name": "caption_sidecar", "backend": "sidecar"}, TITLE, MODEL]}
+    Path("/nowhere"),
+    captions={"variants": [{"name": "caption_sidecar", "backend": "sidecar"}, TITLE, MODEL]},
+    gallery={"enabled": True},
 )
 FIRST_ONLY = {"priority": [{"variant": "caption_sidecar"}]}
 VARIANTS = {"variants": [{"name": "caption_sidecar", "backend": "sidecar"}, TITLE]}
@@ -97,6 +100,22 @@ def test_without_a_variant_there_is_no_caption_asset() -> None:
     assert graph.get(key_of("caption_selection")).parent_keys == {key_of("resized_crops")}
 
 
+def test_the_gallery_is_there_where_it_is_wanted_and_shows_what_looks_alike() -> None:
+    without = graph_of(settings_in(Path("/nowhere")))
+    near = graph_of(settings_in(Path("/nowhere"), gallery={"enabled": True}, duplicates={"near": True}))
+
+    assert key_of("gallery") not in without.get_all_asset_keys()
+    assert near.get(key_of("gallery")).parent_keys == {key_of("manifest"), key_of("near_duplicates")}
+
+
+def test_settings_of_the_gallery_change_its_code_version_alone() -> None:
+    versions = [
+        versions_of(settings_in(Path("/nowhere"), gallery={"enabled": True, **more})) for more in ({}, {"images": 9})
+    ]
+
+    assert {name for name in versions[0] if versions[0][name] != versions[1][name]} == {"gallery"}
+
+
 def test_checks_block_where_a_bad_export_would_follow(graph: Any) -> None:
     blocking = {key.name for key in graph.asset_check_keys if graph.get(key).blocking}
 
@@ -111,6 +130,21 @@ def test_the_jobs_cover_every_asset_once() -> None:
     covered = [key.to_user_string() for job in jobs.values() for key in job.asset_layer.selected_asset_keys]
     assert sorted(covered) == sorted(GRAPH)
     assert jobs["partitions"].partitions_def == dg.DynamicPartitionsDefinition(name="bucket_shards")
+
+
+def test_crops_are_a_job_where_they_are_runs_of_their_own() -> None:
+    separate = settings_in(Path("/nowhere"), automation={"separate_crops": True})
+
+    job = build_definitions(separate).resolve_job_def("crops")
+
+    assert {key.to_user_string() for key in job.asset_layer.selected_asset_keys} == {"shard_plans", "resized_crops"}
+    assert not build_definitions(SETTINGS).get_repository_def().has_job("crops")
+
+
+def test_backfills_take_as_many_partitions_a_run_as_the_settings_say() -> None:
+    graph = graph_of(settings_in(Path("/nowhere"), automation={"partitions_per_run": 3}))
+
+    assert graph.get(key_of("shards")).backfill_policy == dg.BackfillPolicy.multi_run(3)
 
 
 IMAGES, RELEASED = {"resized_crops", "manifest"}, {"manifest"}

@@ -1,8 +1,13 @@
+from pathlib import Path
+
+import pytest
 from dagster import TableMetadataValue
 
 from dataset_assets.catalog.state import StageState
-from dataset_assets.defs.metadata import describe, make_table
+from dataset_assets.defs.metadata import as_cell, describe, make_table, tell_selected
+from dataset_assets.overview.reasons import explain_reason
 from dataset_assets.work import Outcome
+from dataset_assets_tests.datasets import settings_in
 
 
 def outcome(*, reused: bool = False, **report: object) -> Outcome:
@@ -32,12 +37,52 @@ def test_an_empty_table_keeps_its_columns() -> None:
 
 
 def test_numbers_stay_numbers_and_counts_become_tables() -> None:
-    shown = describe(outcome(samples=10, bytes=5, drops={"decode_errors": 1}))
+    shown = describe(outcome(samples=10, bytes=5, findings={"repeated": 3}))
 
     assert {name: shown[name] for name in ("reused", "samples", "bytes")} == {
         "reused": False, "samples": 10, "bytes": 5,
     }  # fmt: skip
-    assert rows(shown["drops"]) == [{"reason": "decode_errors", "images": 1}]
+    assert rows(shown["findings"]) == [{"finding": "repeated", "images": 3}]
+
+
+def test_what_was_left_out_is_counted_and_each_reason_explained() -> None:
+    shown = describe(outcome(drops={"skipped_empty_file": 1, "decode_errors": 2, "not_jpeg": 0}))
+
+    assert shown["dropped"] == 3
+    assert [(row["reason"], row["images"]) for row in rows(shown["drops"])] == [
+        ("decode_errors", 2), ("skipped_empty_file", 1),
+    ]  # fmt: skip
+    assert rows(shown["drops"])[1]["meaning"] == explain_reason("skipped_empty_file")
+
+
+def test_selected_captions_are_counted_by_variant_and_as_a_share() -> None:
+    two = [{"variant": "a", "model": "x"}, {"variant": "b"}, {"variant": "a"}]
+    variants = [{"name": name, "backend": "imported"} for name in "ab"]
+    settings = settings_in(Path("/nowhere"), captions={"variants": variants, "priority": two})
+
+    shown = tell_selected(settings, {"selected": {"0": 3, "1": 1, "2": 2}}, 8)
+
+    assert rows(shown["selected"]) == [
+        {"variant": "a", "samples": 5}, {"variant": "no caption", "samples": 2}, {"variant": "b", "samples": 1},
+    ]  # fmt: skip
+    assert shown["captioned_share"] == 0.75
+    assert "captioned_share" not in tell_selected(settings, {"selected": {}}, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("plain words, 1.5 — and é 猫", "plain words, 1.5 — and é 猫"),
+        ("<b>|`", "&#60;b&#62;&#124;&#96;"),
+        ("two\nlines\r\n\tand more ", "two lines and more"),
+        ("a\0b\x1b[31mc\x85d", "a b &#91;31mc d"),
+        ("photo\u202egpj.exe\u2066 x \u2069", "photo gpj.exe x"),
+        ("half \ud800 a pair", "half a pair"),
+        ("", ""),
+    ],
+)
+def test_nothing_in_a_cell_is_markup_or_turns_its_direction(text: str, cell: str) -> None:
+    assert as_cell(text) == cell
 
 
 def test_what_only_fingerprints_need_is_left_out() -> None:

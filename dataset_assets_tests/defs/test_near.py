@@ -14,7 +14,7 @@ from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage
 from dataset_assets.status import NearSummary, judge_all, summarize
 from dataset_assets.storage.layout import Layout
-from dataset_assets_tests.datasets import add_photo, add_photos, settings_in
+from dataset_assets_tests.datasets import add_photo, add_photos, on_disk, settings_in
 from dataset_assets_tests.runs import (
     INDEX,
     PARTITIONED,
@@ -138,7 +138,7 @@ def test_with_nothing_new_nothing_is_looked_for(folder: Path) -> None:
 def test_when_the_setting_comes_later_no_crop_is_made_again(folder: Path) -> None:
     run_build(settings_of(folder, near=False), Silence())
     layout = Layout(folder / "out")
-    times = {path: path.stat().st_mtime_ns for path in (layout.root / "crops").rglob("*.parquet")}
+    times = {path: path.stat().st_mtime_ns for path in (on_disk(layout.root / "crops")).rglob("*.parquet")}
     assert not layout.near_duplicates.exists()
 
     run_build(settings_of(folder), Silence())

@@ -1,3 +1,5 @@
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -5,10 +7,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+import dataset_assets
 from dataset_assets.dataset import open_dataset
 from dataset_assets.defs.partitions import list_partitions, sync_partitions
 from dataset_assets.stages import Stage
-from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, partition_keys, settings_in
+from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, on_disk, partition_keys, settings_in
 from dataset_assets_tests.runs import (
     CAPTIONS,
     INDEX,
@@ -21,6 +24,7 @@ from dataset_assets_tests.runs import (
 )
 
 BELOW = PARTITIONED[1:]
+ASKING = r"\bray\b|dagster[-_]ray|kubernetes|\bk8s\b|cluster\w*|hostname|DATASET_NODE|NODE_VARIABLE|run_launcher"
 
 
 @pytest.fixture
@@ -66,7 +70,8 @@ def test_from_the_scan_over_one_partition_and_a_range_to_the_card(tmp_path: Path
     assert announced(scanned) == set(keys)
     raw = metadata_of(instance, Stage.RAW_IMAGES)
     assert (raw["seen"], raw["usable"], raw["added"]) == (21, 20, 21)
-    assert raw["drops"] == [{"reason": "skipped_empty_file", "images": 1}]
+    assert (raw["dropped"], raw["dagster/row_count"]) == (1, 21)
+    assert [(row["reason"], row["images"]) for row in raw["drops"]] == [("skipped_empty_file", 1)]
     assert raw["other_files"] == [{"extension": "pdf", "files": 1}]
     assigned = metadata_of(instance, Stage.BUCKET_ASSIGNMENTS)
     assert (assigned["assigned"], assigned["partitions"], assigned["partitions_changed"]) == (20, 4, 4)
@@ -94,6 +99,35 @@ def test_from_the_scan_over_one_partition_and_a_range_to_the_card(tmp_path: Path
     assert (settings.root / "export" / "manifest.json").is_file()
     assert "# my-dataset" in metadata_of(instance, Stage.DATASET_CARD)["card"]
     assert find_stale(settings, instance) == set()
+
+
+def test_every_partition_says_on_which_machine_it_was_made(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path)
+    add_photos(tmp_path, 8)
+    assert materialize(settings, instance, *INDEX).success
+    first, *rest = list_partitions(instance)
+
+    monkeypatch.setenv("DATASET_NODE", "rack 7")
+    assert materialize(settings, instance, *PARTITIONED, keys=[first]).success
+    monkeypatch.delenv("DATASET_NODE")
+    assert materialize(settings, instance, *BELOW, keys=rest).success
+
+    for stage in BELOW:
+        named = {key: metadata_of(instance, stage, key)["node"] for key in (first, *rest)}
+        assert named == {first: "rack 7"} | dict.fromkeys(rest, socket.gethostname())
+
+
+def test_no_stage_asks_whether_it_runs_locally_or_on_a_cluster() -> None:
+    package = Path(dataset_assets.__file__).parent
+    found = {
+        path.relative_to(package).as_posix(): re.findall(ASKING, path.read_text(), re.IGNORECASE)
+        for path in package.rglob("*.py")
+    }
+
+    # A name in metadata, who holds a lock on a server, the example of a tag, and how a pool says what it is for.
+    assert {path: {*words} for path, words in found.items() if words} == {}
 
 
 def tar_paths(key: str) -> list[str]:
@@ -195,7 +229,7 @@ def test_a_plan_that_was_lost_is_written_again_and_nothing_below_is_stale(
     materialize(settings, instance, *RELEASE)
     plan = settings.root / "plans" / f"{keys[0]}.parquet"
     before = plan.read_bytes()
-    plan.unlink()
+    on_disk(plan).unlink()
 
     assert materialize(settings, instance, Stage.SHARD_PLANS, keys=keys[:1]).success
     assert materialize(settings, instance, Stage.SHARD_PLANS, keys=keys[1:]).success

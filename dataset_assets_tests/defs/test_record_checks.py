@@ -74,7 +74,7 @@ def test_many_rows_that_cannot_be_used_are_a_warning_that_names_them(
     assert (check.metadata["rows"].value, check.metadata["dropped"].value) == (130, 30)
     table = str(check.metadata["first_faults"].value).splitlines()
     assert len(table) == 2 + 20
-    assert table[2].startswith("| a&#124;b.jsonl | 101 | not_an_object |")
+    assert table[2].startswith("| a&#124;b.jsonl | 101 | not&#95;an&#95;object |")
 
 
 def test_no_records_are_a_warning(tmp_path: Path, instance: dg.DagsterInstance) -> None:

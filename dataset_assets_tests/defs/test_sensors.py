@@ -15,13 +15,14 @@ from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests import children
-from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, settings_in
+from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, on_disk, settings_in
 from dataset_assets_tests.posts.given import post, settings_for, write_posts
 from dataset_assets_tests.runs import CAPTIONS, INDEX, PARTITIONED, RANGES, RELEASE, instance_in, key_of, materialize
 
 LONG = 3600  # seconds
 WIDE = ("p1216x832_000000-000001", "p1216x832_000002-000003")
 NOTHING = "everything is fresh"
+SEPARATE = {"settle_seconds": 0, "separate_crops": True}
 HOLD_LOCK = """
 import sys
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_from_nothing_step_by_step_to_everything_fresh(tmp_path: Path, instance:
 def test_only_partitions_that_are_stale_and_their_stages(finished: Path, instance: dg.DagsterInstance) -> None:
     first, _, third, _ = instance.get_dynamic_partitions("bucket_shards")
     for key in (first, third):
-        Layout(finished / "out").selection(key).unlink()
+        on_disk(Layout(finished / "out").selection(key)).unlink()
 
     one, other = requests(settings_of(finished), instance)
 
@@ -135,10 +136,73 @@ def test_a_changed_setting_asks_for_what_it_shapes(finished: Path, instance: dg.
     assert jobs(settings_of(finished, dataset={"license": "cc0-1.0"}), instance) == ["release"]
 
 
+def test_crops_are_asked_for_first_where_they_are_runs_of_their_own(
+    finished: Path, instance: dg.DagsterInstance
+) -> None:
+    settings = settings_of(finished, automation=SEPARATE)
+    first, _, third, _ = instance.get_dynamic_partitions("bucket_shards")
+    for path in (Layout(finished / "out").crops("p1024x1024", 0), Layout(finished / "out").selection(third)):
+        on_disk(path).unlink()
+
+    one, other = requests(settings, instance)
+
+    assert (one.job_name, one.partition_key, stages(one)) == ("crops", first, {Stage.RESIZED_CROPS})
+    assert (other.job_name, other.partition_key) == ("partitions", third)
+    assert stages(other) == {Stage.CAPTION_SELECTION, Stage.SHARDS}
+    for request in (one, other):
+        assert materialize(settings, instance, *stages(request), keys=[str(request.partition_key)]).success
+    assert tick(settings, instance) == NOTHING  # the crops are what they were, and so is all below them
+
+    (again,) = requests(settings_of(finished, automation=SEPARATE, images={"quality": 80}), instance)
+    assert (again.job_name, stages(again)) == ("crops", {Stage.RESIZED_CROPS})
+    assert partitions(again) == (first, instance.get_dynamic_partitions("bucket_shards")[-1])
+
+
+def test_a_run_takes_as_many_partitions_as_the_settings_say(finished: Path, instance: dg.DagsterInstance) -> None:
+    changed = settings_of(finished, automation={"settle_seconds": 0, "partitions_per_run": 3}, images={"quality": 80})
+    keys = instance.get_dynamic_partitions("bucket_shards")
+
+    assert [partitions(request) for request in requests(changed, instance)] == [(keys[0], keys[2]), (keys[3],) * 2]
+
+
+def test_every_run_of_a_job_has_the_tags_of_the_settings(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    tags = {"index": {"cores": "1"}, "partitions": {"dagster-ray/config": {"num_cpus": 2}}}
+    settings = settings_of(tmp_path, automation={"settle_seconds": 0, "run_tags": tags})
+    definitions = build_definitions(settings)
+    add_photos(tmp_path)
+
+    (index,) = requests(settings, instance)
+    assert index.tags["cores"] == "1"
+    assert materialize(settings, instance, *INDEX).success
+    (below,) = requests(settings, instance)
+    assert below.tags["dagster-ray/config"] == '{"num_cpus": 2}'
+    assert definitions.resolve_job_def("partitions").run_tags == {"dagster-ray/config": '{"num_cpus": 2}'}
+    assert definitions.resolve_job_def("release").run_tags == {}
+    with dg.build_schedule_context() as context:
+        (nightly,) = definitions.resolve_schedule_def("nightly_checksums").evaluate_tick(context).run_requests or ()
+    assert nightly.tags["cores"] == "1"
+
+
 def test_a_lost_manifest_asks_for_a_release(finished: Path, instance: dg.DagsterInstance) -> None:
-    Layout(finished / "out").manifest.unlink()
+    on_disk(Layout(finished / "out").manifest).unlink()
 
     assert jobs(settings_of(finished), instance) == ["release"]
+
+
+def test_a_gallery_that_is_not_there_or_stale_asks_for_a_release(finished: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_of(finished, gallery={"enabled": True})
+    (first,) = requests(settings, instance)
+    assert first.job_name == "release"
+    assert materialize(settings, instance, Stage.GALLERY).success
+    assert tick(settings, instance) == NOTHING
+
+    (fewer,) = requests(settings_of(finished, gallery={"enabled": True, "images": 3}), instance)
+    assert fewer.job_name == "release"
+    assert fewer.tags[REQUEST_TAG] != first.tags[REQUEST_TAG]
+    on_disk(Layout(finished / "out").manifest).unlink()
+    assert jobs(settings, instance) == ["release"]
+    assert materialize(settings, instance, *RELEASE, Stage.GALLERY).success
+    assert tick(settings, instance) == NOTHING
 
 
 @pytest.mark.parametrize("change", ["add", "replace", "remove", "caption"])
@@ -160,7 +224,7 @@ def test_a_change_of_the_source_asks_for_the_index(finished: Path, instance: dg.
 
 def test_an_instance_that_was_not_told_of_the_partitions_is(built: Path, instance: dg.DagsterInstance) -> None:
     settings = settings_of(built)
-    Layout(built / "out").tar("p1216x832", 0).unlink()
+    on_disk(Layout(built / "out").tar("p1216x832", 0)).unlink()
 
     assert jobs(settings, instance) == ["index"]
     assert materialize(settings, instance, *INDEX).success
@@ -371,7 +435,7 @@ def test_metadata_of_an_export_is_asked_for_after_its_release(finished: Path, in
     settings = settings_of(finished, trainer={})
     assert jobs(settings, instance) == ["trainer"]
 
-    Layout(finished / "out").manifest.unlink()
+    on_disk(Layout(finished / "out").manifest).unlink()
 
     assert jobs(settings, instance) == ["release"]
     assert materialize(settings, instance, *RELEASE).success

@@ -13,6 +13,7 @@ from huggingface_hub import DatasetCard
 from PIL import Image
 
 from dataset_assets.buckets.protos import make_buckets
+from dataset_assets.charts.dataset import draw_buckets
 from dataset_assets.errors import DropReason
 from dataset_assets.records import sample_key
 from dataset_assets.release.card import CaptionUsage, render_card
@@ -337,6 +338,29 @@ def test_passthrough_says_that_nothing_was_done() -> None:
     assert "bicubic" not in text
 
 
+def test_pictures_stand_in_the_sections_that_they_belong_to() -> None:
+    names = ("buckets", "captions", "kept", "sizes", "of_a_later_version")
+    files = [{"path": f"charts/{name}.png", "bytes": 1, "sha256": "0" * 64} for name in names]
+    card = render_card(manifest_of({"p1216x832": 1}, files=files), NOTHING, DatasetSettings())
+
+    shown = {
+        heading: re.findall(r"^!\[[^\]]{20,}\]\((.+)\)$", text, re.MULTILINE)
+        for heading, text in re.findall(r"^## (.+?)$(.+?)(?=^## |\Z)", card, re.MULTILINE | re.DOTALL)
+    }
+    assert {heading: paths for heading, paths in shown.items() if paths} == {
+        "Image preprocessing": ["charts/sizes.png", "charts/kept.png"],
+        "Buckets / resolutions": ["charts/buckets.png"],
+        "Caption selection (waterfall)": ["charts/captions.png"],
+    }
+    assert "- `charts/*.png`: the pictures on this page\n" in section(card, "Format")
+    assert table_under(card, "Bucket distribution") == "| p1216x832 | 608×416 | 1.462 | 1 |"
+
+
+def test_without_pictures_nothing_is_said_of_them(published: str) -> None:
+    assert "charts" not in published
+    assert "![" not in published
+
+
 def test_several_bases_name_buckets_by_base() -> None:
     card = render_card(manifest_of({}, base_resolutions=[1024, 512]), NOTHING, DatasetSettings())
     assert "at base resolution 1024 and 512" in card
@@ -346,8 +370,12 @@ def test_several_bases_name_buckets_by_base() -> None:
 
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
-    """A published folder: one shard with two samples, the manifest and the card."""
-    manifest = manifest_of({"p1216x832": 2})
+    """A published folder: one shard with two samples, a picture, the manifest and the card."""
+    picture = tmp_path / "charts" / "buckets.png"
+    picture.parent.mkdir()
+    picture.write_bytes(draw_buckets({"p1216x832": 2}))
+    listed = {"path": "charts/buckets.png", "bytes": picture.stat().st_size, "sha256": "0" * 64}
+    manifest = manifest_of({"p1216x832": 2}, files=[listed])
     path = tmp_path / shard_path("p1216x832", 0)
     path.parent.mkdir(parents=True)
     with tarfile.open(path, "w") as tar:

@@ -23,11 +23,12 @@ from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.storage.layout import Layout
 from dataset_assets.work import Work
-from dataset_assets_tests.datasets import Built, add_photo, build_library, settings_in
+from dataset_assets_tests.datasets import Built, add_photo, build_library, on_disk, settings_in
 
 WIDE = "p1216x832"
 BOTH = {"webshart": True}
-NONE = {"samples": False}
+NONE = {"samples": False, "charts": False}
+CHARTS = [f"charts/{name}.png" for name in ("buckets", "captions", "kept", "sizes")]  # test_charts.py has the rest
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def listed(folder: Path) -> list[str]:
 def beside(folder: Path) -> dict[str, int]:
     """Return the files beside the tars and when they were written."""
     export = layout_of(folder).export
-    paths = [*export.glob("*.parquet"), *export.glob("buckets/*/*.json")]
+    paths = [*export.glob("*.parquet"), *export.glob("buckets/*/*.json"), *export.glob("charts/*")]
     return {path.relative_to(export).as_posix(): path.stat().st_mtime_ns for path in sorted(paths)}
 
 
@@ -70,10 +71,10 @@ def recorded(folder: Path) -> dict[str, Piece]:
         return {piece.path: piece for piece in load_pieces(connection, Stage.MANIFEST)}
 
 
-def test_samples_are_there_unless_they_are_not_wanted(built: Path) -> None:
-    assert listed(built) == ["samples.parquet"]
+def test_files_are_there_unless_they_are_not_wanted(built: Path) -> None:
+    assert listed(built) == [*CHARTS, "samples.parquet"]
     with_files = manifest(built)
-    tars = {path: path.stat().st_mtime_ns for path in layout_of(built).export.rglob("*.tar")}
+    tars = {path: path.stat().st_mtime_ns for path in on_disk(layout_of(built).export).rglob("*.tar")}
 
     remade = build(built, **NONE).remade
 
@@ -92,11 +93,10 @@ def test_samples_are_there_unless_they_are_not_wanted(built: Path) -> None:
 def test_each_tar_has_an_index_for_webshart_where_that_is_wanted(built: Path) -> None:
     remade = build(built, **BOTH).remade
 
-    tars = sorted(
-        path.relative_to(layout_of(built).export).as_posix() for path in layout_of(built).export.rglob("*.tar")
-    )
+    export = on_disk(layout_of(built).export)
+    tars = sorted(path.relative_to(export).as_posix() for path in export.rglob("*.tar"))
     assert remade == {("manifest", ""), ("dataset_card", "")}
-    assert listed(built) == [*(path.replace(".tar", ".json") for path in tars), "samples.parquet"]
+    assert listed(built) == [*(path.replace(".tar", ".json") for path in tars), *CHARTS, "samples.parquet"]
     assert list(beside(built)) == listed(built)
     assert faults(built) == []
     assert build(built, **BOTH).remade == set()
@@ -125,7 +125,7 @@ def test_only_the_files_of_tars_that_changed_are_written(built: Path) -> None:
 
     after = beside(built)
     changed = {path for path in after if after[path] != before.get(path)}
-    assert changed == {f"buckets/{WIDE}/shard-000002.json", "samples.parquet"}
+    assert changed == {f"buckets/{WIDE}/shard-000002.json", "samples.parquet", *CHARTS}
     assert {path: piece.number for path, piece in recorded(built).items()} == numbers
     assert faults(built) == []
 
@@ -162,12 +162,12 @@ def edit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [lose, cut, edit])
-@pytest.mark.parametrize("name", ["samples.parquet", f"buckets/{WIDE}/shard-000001.json"])
+@pytest.mark.parametrize("name", ["samples.parquet", "charts/sizes.png", f"buckets/{WIDE}/shard-000001.json"])
 def test_a_damaged_file_is_found_and_written_again(built: Path, name: str, damage: Callable[[Path], None]) -> None:
     build(built, **BOTH)
     path, before = layout_of(built).export / name, beside(built)
     whole = path.read_bytes()
-    damage(path)
+    damage(on_disk(path))
 
     with opened(built, **BOTH) as dataset:
         assert {key for key, verdict in judge_all(dataset).items() if not verdict.fresh} == {
@@ -185,7 +185,7 @@ def test_a_damaged_file_is_found_and_written_again(built: Path, name: str, damag
 
 
 def test_a_file_that_was_touched_is_written_again(built: Path) -> None:
-    os.utime(layout_of(built).samples, ns=(1, 1))
+    os.utime(on_disk(layout_of(built).samples), ns=(1, 1))
 
     with opened(built) as dataset:
         assert judge_all(dataset)["manifest", ""].reason == "export/samples.parquet: touched since"
@@ -199,8 +199,8 @@ def test_a_damaged_index_stops_the_manifest_and_is_made_good_by_the_next_build(b
     whole, written = index.read_bytes(), tar.stat().st_mtime_ns
     place = pq.read_metadata(index).row_group(0).column(0)
     at = place.data_page_offset + place.total_compressed_size - 1
-    index.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
-    layout.samples.unlink()
+    on_disk(index).write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+    on_disk(layout.samples).unlink()
 
     with pytest.raises(DamagedError, match=r"shard-000001\.parquet was damaged and has been removed: build again"):
         build(built)
@@ -221,13 +221,14 @@ def test_what_a_lost_catalog_made_is_removed(built: Path) -> None:
         layout.tar("p512x2048", 9).with_suffix(".json"),
         layout.tar(WIDE, 0).with_suffix(".json"),
         layout.index("p512x2048", 9),
+        layout.chart("of_an_earlier_version"),
     ]
     for stray in strays:
-        stray.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(layout.tar(WIDE, 0), stray)
+        on_disk(stray.parent).mkdir(parents=True, exist_ok=True)
+        shutil.copy(on_disk(layout.tar(WIDE, 0)), on_disk(stray))
     mine = layout.export / "buckets" / "notes.json"
-    mine.touch()
-    layout.manifest.unlink()
+    on_disk(mine).touch()
+    on_disk(layout.manifest).unlink()
 
     with opened(built) as dataset:
         write_manifest(dataset)
@@ -256,8 +257,8 @@ def test_a_manifest_never_lists_what_is_not_so(built: Path, step: str, monkeypat
     build(built, **BOTH)
     release = {"webshart": True, "samples": step != "strays removed"}
     if release["samples"]:
-        layout_of(built).tar(WIDE, 1).with_suffix(".json").unlink()
-        os.utime(layout_of(built).samples)
+        on_disk(layout_of(built).tar(WIDE, 1).with_suffix(".json")).unlink()
+        os.utime(on_disk(layout_of(built).samples))
     with monkeypatch.context() as patch:
         match step:
             case "strays removed":

@@ -12,7 +12,7 @@ from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.shards.write import write_shards
 from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
-from dataset_assets_tests.datasets import partition_keys, settings_in
+from dataset_assets_tests.datasets import on_disk, partition_keys, settings_in
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def damage(tar: Path) -> None:
 def test_a_whole_export_has_no_fault(dataset: Dataset) -> None:
     report = inspect_shards(dataset, partition_keys(dataset))
 
-    tars = list(dataset.layout.export.rglob("*.tar"))
+    tars = list(on_disk(dataset.layout.export).rglob("*.tar"))
     assert report.faults == ()
     assert (report.files, report.samples) == (len(tars), 20)
     assert report.bytes == sum(tar.stat().st_size for tar in tars)
@@ -49,7 +49,7 @@ def test_a_damaged_tar_is_named_and_has_to_be_written_again(dataset: Dataset) ->
     key = "p1216x832_000000-000001"
     tar, other = dataset.layout.tar("p1216x832", 1), dataset.layout.tar("p1216x832", 0)
     whole, before = tar.read_bytes(), other.stat().st_mtime_ns
-    damage(tar)
+    damage(on_disk(tar))
 
     report = inspect_shards(dataset, partition_keys(dataset))
 
@@ -71,7 +71,7 @@ def test_a_damaged_tar_is_named_and_has_to_be_written_again(dataset: Dataset) ->
 
 
 def test_a_tar_that_is_gone_is_named(dataset: Dataset) -> None:
-    dataset.layout.tar("p1216x832", 2).unlink()
+    on_disk(dataset.layout.tar("p1216x832", 2)).unlink()
 
     (fault,) = inspect_shards(dataset, ["p1216x832_000002-000003"]).faults
 
@@ -79,9 +79,9 @@ def test_a_tar_that_is_gone_is_named(dataset: Dataset) -> None:
 
 
 def test_files_too_many_and_too_few_are_named(dataset: Dataset) -> None:
-    (dataset.layout.export / "notes.txt").touch()
-    (dataset.layout.export / "buckets" / "p1216x832" / "shard-000009.tar").touch()
-    dataset.layout.tar("p832x1152", 0).unlink()
+    (on_disk(dataset.layout.export / "notes.txt")).touch()
+    (on_disk(dataset.layout.export / "buckets" / "p1216x832" / "shard-000009.tar")).touch()
+    on_disk(dataset.layout.tar("p832x1152", 0)).unlink()
 
     said = inspect_export(dataset)
 
@@ -94,9 +94,9 @@ def test_files_too_many_and_too_few_are_named(dataset: Dataset) -> None:
 
 
 def test_what_a_host_puts_beside_an_export_is_left_alone(dataset: Dataset) -> None:
-    (dataset.layout.export / ".git").mkdir()
-    (dataset.layout.export / ".git" / "HEAD").touch()
-    dataset.layout.card.unlink()  # it is made after the manifest is inspected
+    (on_disk(dataset.layout.export / ".git")).mkdir()
+    (on_disk(dataset.layout.export / ".git" / "HEAD")).touch()
+    on_disk(dataset.layout.card).unlink()  # it is made after the manifest is inspected
 
     assert inspect_export(dataset) == []
 
@@ -106,14 +106,14 @@ def test_a_manifest_that_says_something_else_than_the_catalog(dataset: Dataset, 
     manifest = json.loads(dataset.layout.manifest.read_bytes())
     shard = manifest["buckets"]["p1216x832"]["shards"][0]
     shard[field] = value
-    dataset.layout.manifest.write_text(json.dumps(manifest))
+    on_disk(dataset.layout.manifest).write_text(json.dumps(manifest))
 
     assert f"{shard['path']}: the manifest and the catalog differ" in inspect_export(dataset)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "\xff"])
 def test_a_manifest_that_is_none(dataset: Dataset, text: str) -> None:
-    dataset.layout.manifest.write_text(text, encoding="latin-1")
+    on_disk(dataset.layout.manifest).write_text(text, encoding="latin-1")
 
     assert inspect_export(dataset)
 
@@ -122,7 +122,7 @@ def test_a_partition_with_a_fault_is_not_recorded_as_intact(dataset: Dataset) ->
     good, bad = "p832x1152_000000-000001", "p1216x832_000000-000001"
     with dataset.catalog.reading() as connection:
         before = load_states(connection)
-    damage(dataset.layout.tar("p1216x832", 0))
+    damage(on_disk(dataset.layout.tar("p1216x832", 0)))
 
     inspect_shards(dataset, [good, bad])
 
@@ -135,7 +135,7 @@ def test_a_partition_with_a_fault_is_not_recorded_as_intact(dataset: Dataset) ->
 
 def test_a_tar_that_was_touched_is_read_again(dataset: Dataset) -> None:
     tar = dataset.layout.tar("p1216x832", 0)
-    os.utime(tar)
+    os.utime(on_disk(tar))
     touched = {key for key, verdict in judge_all(dataset).items() if verdict.reason.endswith("touched since")}
 
     assert touched == {(Stage.SHARDS_INTACT, "p1216x832_000000-000001")}
@@ -146,13 +146,13 @@ def test_a_tar_that_was_touched_is_read_again(dataset: Dataset) -> None:
 @pytest.mark.parametrize("name", ["manifest.json", "README.md"])
 def test_an_edited_file_of_the_export_is_written_again(dataset: Dataset, name: str) -> None:
     path = dataset.layout.export / name
-    before = path.read_text()
-    path.write_text(before.replace("a", "b", 1))
+    before = on_disk(path).read_text()
+    on_disk(path).write_text(before.replace("a", "b", 1))
 
     write_manifest(dataset)
     write_card(dataset)
 
-    assert [line for line in path.read_text().splitlines() if "reated" not in line] == [
+    assert [line for line in on_disk(path).read_text().splitlines() if "reated" not in line] == [
         line for line in before.splitlines() if "reated" not in line
     ]
     assert inspect_export(dataset) == []

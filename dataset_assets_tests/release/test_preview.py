@@ -8,14 +8,14 @@ from PIL import Image
 from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import OrderError, StorageError
 from dataset_assets.release.preview import draw_export, write_sheet
-from dataset_assets_tests.datasets import add_photo, build_library, settings_in
+from dataset_assets_tests.datasets import add_photo, build_library, on_disk, settings_in
 
 
 def test_a_sheet_is_drawn_once_for_a_manifest(built: Path) -> None:
     with open_dataset(settings_in(built)) as dataset:
         first = write_sheet(dataset)
         drawn = dataset.layout.contact_sheet.read_bytes()
-        for tar in dataset.layout.export.rglob("*.tar"):
+        for tar in on_disk(dataset.layout.export).rglob("*.tar"):
             tar.rename(tar.with_suffix(".away"))  # it could not be drawn now
         again = write_sheet(dataset)
 
@@ -51,7 +51,7 @@ def test_a_sheet_that_is_lost_or_torn_is_drawn_again(built: Path, damage: Callab
     with open_dataset(settings_in(built)) as dataset:
         write_sheet(dataset)
         before = dataset.layout.contact_sheet.read_bytes()
-        damage(dataset.layout.contact_sheet)
+        damage(on_disk(dataset.layout.contact_sheet))
 
         assert not write_sheet(dataset).reused
         assert dataset.layout.contact_sheet.read_bytes() == before
@@ -93,7 +93,7 @@ def test_no_manifest(tmp_path: Path) -> None:
 
 def test_a_tar_that_is_not_there(built: Path) -> None:
     with open_dataset(settings_in(built)) as dataset:
-        tar = min(dataset.layout.export.rglob("*.tar"))
+        tar = min(on_disk(dataset.layout.export).rglob("*.tar"))
         tar.unlink()
 
         with pytest.raises(StorageError, match=f"cannot read {tar}: No such file"):

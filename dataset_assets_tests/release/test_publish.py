@@ -14,7 +14,15 @@ from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.shards.verify import verify
 from dataset_assets.sources.scan import scan_sources
 from dataset_assets.stages import Stage
-from dataset_assets_tests.datasets import TINY, add_photo, add_photos, build_library, build_partitions, settings_in
+from dataset_assets_tests.datasets import (
+    TINY,
+    add_photo,
+    add_photos,
+    build_library,
+    build_partitions,
+    on_disk,
+    settings_in,
+)
 from dataset_assets_tests.photos import hostile
 
 WIDE = "p1216x832"
@@ -41,7 +49,7 @@ def test_an_export_is_complete(dataset: Dataset) -> None:
         "p832x1152": 5,
     }
     assert list(said["caption_sources"]) == ["1"]
-    assert said["export_id"] in dataset.layout.card.read_text()
+    assert said["export_id"] in on_disk(dataset.layout.card).read_text()
     assert verify(dataset.layout.export, workers=1, progress=Silence()).ok
 
 
@@ -68,9 +76,9 @@ def test_force_writes_the_same_but_for_the_time(dataset: Dataset) -> None:
 def test_a_damaged_file_is_written_again(dataset: Dataset, name: str, damage: str) -> None:
     path = dataset.layout.export / name
     if damage == "lost":
-        path.unlink()
+        on_disk(path).unlink()
     else:
-        path.write_bytes(path.read_bytes()[:-1])
+        on_disk(path).write_bytes(path.read_bytes()[:-1])
 
     build_library(dataset)
 
@@ -108,14 +116,14 @@ def test_images_that_no_shard_has_yet_are_missed(dataset: Dataset, built: Path) 
 
 
 def test_a_lost_tar_is_missed_by_name(dataset: Dataset) -> None:
-    dataset.layout.tar(WIDE, 1).unlink()
+    on_disk(dataset.layout.tar(WIDE, 1)).unlink()
 
     with pytest.raises(IncompleteError, match=r"shards p1216x832_000000-000001: .*shard-000001.tar: No such file"):
         write_manifest(dataset)
 
 
 def test_a_message_names_a_few_and_counts_the_rest(dataset: Dataset) -> None:
-    shutil.rmtree(dataset.layout.export / "buckets")
+    shutil.rmtree(on_disk(dataset.layout.export / "buckets"))
 
     with pytest.raises(IncompleteError, match=r"and \d more") as caught:
         write_manifest(dataset)
@@ -140,7 +148,7 @@ def test_the_manifest_changes_with_settings_that_change_no_tar(built: Path) -> N
     with open_dataset(settings_in(built, dataset={"name": "another", "root": "out"})) as dataset:
         assert write_manifest(dataset).reused
         assert not write_card(dataset).reused
-        assert "another" in dataset.layout.card.read_text()
+        assert "another" in on_disk(dataset.layout.card).read_text()
 
 
 def test_nothing_can_be_published_before_the_build(tmp_path: Path) -> None:
@@ -186,9 +194,9 @@ def test_an_image_that_cannot_be_read_does_not_hold_up_the_export(dataset: Datas
 
 def test_tars_that_a_lost_catalog_made_are_removed(dataset: Dataset) -> None:
     stray = dataset.layout.tar("p512x2048", 9)
-    stray.parent.mkdir()
-    shutil.copy(dataset.layout.tar(WIDE, 0), stray)
-    dataset.layout.manifest.unlink()
+    on_disk(stray.parent).mkdir()
+    shutil.copy(on_disk(dataset.layout.tar(WIDE, 0)), on_disk(stray))
+    on_disk(dataset.layout.manifest).unlink()
 
     write_manifest(dataset)
     write_card(dataset)
