@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := data/demo
 
-.PHONY: help install demo test proofs check format bench bench-noop bench-captions bench-archives \
-	bench-posts bench-tars1k bench-merge dev clean
+.PHONY: help install demo pictures test proofs check format bench bench-noop bench-captions bench-archives \
+	bench-posts bench-tars1k bench-merge bench-catalog dev clean
 
 help:  ## list what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,9 +22,12 @@ demo: install  ## build a dataset from real photographs, in a minute
 	$(BIN)/python -m dataset_assets.demo $(DEMO)
 	$(BIN)/dataset-assets build --config $(DEMO)/dataset.toml
 	@echo
-	@echo "look at it:       open $(DEMO)/preview/contact_sheet.png"
+	@echo "look at it:       $(BIN)/dataset-assets show --config $(DEMO)/dataset.toml"
 	@echo "in Dagster's UI:  make dev CONFIG=$(DEMO)/dataset.toml"
 	@echo "your own images:  $(BIN)/dataset-assets init my-dataset --source /path/to/photographs"
+
+pictures: install  ## take the README's pictures of the demo, in Chromium
+	$(BIN)/python docs/pictures/make.py
 
 test: install  ## run the tests
 	$(BIN)/python -m pytest -q -n auto -m 'not slow and not browser'
@@ -65,6 +68,9 @@ bench-tars1k: install  ## measure numbered tars against hashing alone
 
 bench-merge: install  ## measure the merge of trainer metadata against a plain loop
 	$(BIN)/python benchmarks/merge.py --folder '$(BENCH)/merge' --report benchmarks/MERGE.md
+
+bench-catalog: install  ## measure the catalog at 1, 3 and 10 million rows, SQLite and PostgreSQL
+	PYTHONPATH=. $(BIN)/python benchmarks/catalog.py --folder '$(BENCH)/catalog' --report benchmarks/CATALOG.md
 
 CONFIG ?= dataset.toml
 PORT ?= 3000

@@ -1,13 +1,18 @@
 """Whether the files of a stage are there as they were written: by their sizes and times, and no file is opened.
 
+Who asks about many pieces makes a `survey` of them first, and hands it on: a folder of an object store is then listed
+once. On a local disk nothing is looked at before it is asked about.
+
 What a stage would be made from now is freshness.py's to say, and what is in a file is the stages'.
 """
 
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from dataset_assets.catalog.state import Piece
+from dataset_assets.errors import StorageError
 from dataset_assets.storage.layout import Layout
+from dataset_assets.storage.location import Location, Look, look_at, path_in
 
 MODIFIED = "modified_ns"  # a piece's fact: the time of its file, for those in the export, which others may write to
 INDEX = "index"  # a tar's fact: the file that says what lies where in it, as `path`, `bytes` and `version`
@@ -16,41 +21,50 @@ INDEX_VERSION = 1  # raise it when an index would have something else in it: the
 _TARS = ("shards", "captions_1ktar")  # stages of freshness.py, which asks this module: their pieces have an index
 
 
-def is_whole(layout: Layout, piece: Piece) -> bool:
+def survey(layout: Layout, pieces: Iterable[Piece]) -> Look:
+    """Return what tells how the files of these pieces are, their indexes among them."""
+    paths = ((piece.path, piece.facts.get(INDEX, {}).get("path")) for piece in pieces)
+    return look_at(layout.root, dict.fromkeys(path for both in paths for path in both if path))
+
+
+def is_whole(layout: Layout, piece: Piece, look: Look | None = None) -> bool:
     """Return whether a piece's own file is there with its size, and untouched where the piece knows its time."""
-    return not _compare(layout, piece.path, piece.bytes, piece.facts.get(MODIFIED))
+    return not _compare(look or survey(layout, ()), piece.path, piece.bytes, piece.facts.get(MODIFIED))
 
 
-def is_indexed(layout: Layout, tar: Piece) -> bool:
+def is_indexed(layout: Layout, tar: Piece, look: Look | None = None) -> bool:
     """Return whether the index of a tar is there with its size, as this version makes it; none is needed of no tar."""
-    return not _find_index_damage(layout, tar)
+    return not _find_index_damage(look or survey(layout, ()), tar)
 
 
-def find_damage(layout: Layout, piece: Piece) -> str:
+def find_damage(layout: Layout, piece: Piece, look: Look | None = None) -> str:
     """Return what is wrong with the files of a piece, a tar's index among them; "" where nothing is."""
-    damage = _compare(layout, piece.path, piece.bytes, piece.facts.get(MODIFIED))
-    return damage or (_find_index_damage(layout, piece) if piece.stage in _TARS else "")
+    look = look or survey(layout, ())
+    damage = _compare(look, piece.path, piece.bytes, piece.facts.get(MODIFIED))
+    return damage or (_find_index_damage(look, piece) if piece.stage in _TARS else "")
 
 
-def describe_index(layout: Layout, index: Path) -> dict[str, Any]:
+def describe_index(layout: Layout, index: Location) -> dict[str, Any]:
     """Return the fact that is recorded of an index that was just written, with its tar."""
-    path = str(index.relative_to(layout.root))
+    path = path_in(layout.root, index)
     return {INDEX: {"path": path, "bytes": index.stat().st_size, "version": INDEX_VERSION}}
 
 
-def _find_index_damage(layout: Layout, tar: Piece) -> str:
+def _find_index_damage(look: Look, tar: Piece) -> str:
     index = tar.facts.get(INDEX, {})
     if tar.path and index.get("version") != INDEX_VERSION:
         return f"{tar.path}: has no index of this version"
-    return _compare(layout, index["path"], index["bytes"]) if tar.path else ""
+    return _compare(look, index["path"], index["bytes"]) if tar.path else ""
 
 
-def _compare(layout: Layout, path: str, size: int, modified: int | None = None) -> str:
+def _compare(look: Look, path: str, size: int, modified: int | None = None) -> str:
     """Return in what a file differs from what is recorded of it, "" where it does not or where there is none."""
     if not path:
         return ""
     try:
-        status = (layout.root / path).stat()
+        status = look(path)
+    except StorageError:
+        raise  # an object store that does not answer says nothing of its objects
     except OSError as error:
         return f"{path}: {error.strerror}"
     if status.st_size != size:

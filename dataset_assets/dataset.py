@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dataset_assets.catalog.database import Catalog, sqlite_url
-from dataset_assets.errors import StorageError
+from dataset_assets.catalog.locks import open_locks
 from dataset_assets.settings import Settings
 from dataset_assets.sources.base import Source
 from dataset_assets.sources.kinds import make_source
-from dataset_assets.storage.layout import Layout
+from dataset_assets.storage.layout import Layout, prepare
+from dataset_assets.storage.lock import Locks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Dataset:
     settings: Settings
     layout: Layout
     catalog: Catalog
+    locks: Locks  # who may work on it
     sources: Mapping[str, Source]
 
 
@@ -28,14 +30,13 @@ def open_dataset(settings: Settings) -> Iterator[Dataset]:
 
     Raises StorageError or CatalogError when that cannot be done.
     """
-    layout = Layout(settings.root)
-    try:
-        layout.root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot make the dataset's root {layout.root}: {error.strerror}") from None
+    layout = settings.layout
+    prepare(layout)
     catalog = Catalog(settings.dataset.catalog or sqlite_url(layout.catalog))
+    locks = open_locks(catalog, layout)
     try:
         sources = {source.name: make_source(source, settings, layout) for source in settings.sources}
-        yield Dataset(settings=settings, layout=layout, catalog=catalog, sources=sources)
+        yield Dataset(settings=settings, layout=layout, catalog=catalog, locks=locks, sources=sources)
     finally:
+        locks.close()
         catalog.close()

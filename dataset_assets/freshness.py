@@ -6,14 +6,14 @@ of its algorithm. Nothing is made here and no artifact is opened.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Literal
 
 from dataset_assets.catalog.state import Piece, StageState, States
-from dataset_assets.damage import INDEX_VERSION, find_damage
+from dataset_assets.damage import INDEX_VERSION, find_damage, survey
 from dataset_assets.errors import OrderError
 from dataset_assets.settings import ChatSettings, ImportedSettings, Settings, VariantSettings
 from dataset_assets.stages import Stage, caption_stage, caption_stages, edits_stage, find_variant, list_stages, upstream
@@ -240,13 +240,14 @@ def _shape_captions(settings: Settings, variant: VariantSettings) -> list[Any]:
 
 
 def judge(
-    settings: Settings, layout: Layout, states: States, pieces: Iterable[Piece]
+    settings: Settings, layout: Layout, states: States, pieces: Sequence[Piece]
 ) -> dict[tuple[str, str], Verdict]:
     """Return the verdict on every (stage, partition), in the order in which they are made.
 
     A stage is stale, too, when one that it is made from is not fresh; not for files that are only to be tried again.
     """
-    damage = {(piece.stage, piece.partition): found for piece in pieces if (found := find_damage(layout, piece))}
+    look = survey(layout, pieces)
+    damage = {(one.stage, one.partition): found for one in pieces if (found := find_damage(layout, one, look))}
     partitions = [partition for stage, partition in states if stage == Stage.SHARD_PLANS]
     order = list(list_stages(settings, partitions))
     keys: dict[str, list[str]] = {}

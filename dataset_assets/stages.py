@@ -26,7 +26,7 @@ class Stage:
     MANIFEST: Final = "manifest"
     DATASET_CARD: Final = "dataset_card"
     CONTACT_SHEET: Final = "contact_sheet"  # no asset and no part of the export: `build` draws it at its end
-    GALLERY: Final = "gallery"  # no part of the export, either
+    GALLERY: Final = "gallery"  # no part of the export, either; only where the settings ask for it
     CAPTION_RECORDS: Final = "caption_records"  # this and what follows only where the settings have [records] …
     RECORD_CAPTIONS: Final = "record_captions"
     CAPTIONS_1KTAR: Final = "captions_1ktar"
@@ -75,7 +75,8 @@ def partition_stages(settings: Settings) -> tuple[str, ...]:
 def last_stages(settings: Settings) -> tuple[str, ...]:
     """Return the stages that wait for all partitions, in order."""
     near = [Stage.NEAR_DUPLICATES] if settings.duplicates.near else []
-    return (*near, Stage.MANIFEST, Stage.DATASET_CARD)
+    gallery = [Stage.GALLERY] if settings.gallery.enabled else []
+    return (*near, Stage.MANIFEST, Stage.DATASET_CARD, *gallery)
 
 
 def record_stages(settings: Settings) -> tuple[str, ...]:

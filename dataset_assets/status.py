@@ -5,12 +5,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_assets.captions.sources import live_sources
-from dataset_assets.catalog.captions import count_captions
 from dataset_assets.catalog.state import States, load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import IncompleteError
 from dataset_assets.freshness import Verdict, find_state, judge
+from dataset_assets.overview.captions import count_statuses
 from dataset_assets.release.manifest import load_manifest
 from dataset_assets.stages import Stage, caption_stage
 
@@ -83,10 +82,6 @@ def summarize(dataset: Dataset) -> Summary:
     """Return the summary of the export as its manifest has it. Raises StorageError where there is none."""
     manifest: dict[str, Any] = load_manifest(dataset.layout.manifest)
     with dataset.catalog.reading() as connection:
-        sources = live_sources(connection, dataset.settings.captions)
-        captions: dict[str, dict[str, int]] = {}
-        for (variant, status), count in count_captions(connection, sources).items():
-            captions.setdefault(variant, {})[status] = count
         states = load_states(connection)
     stages = {caption_stage(variant.name): variant.name for variant in dataset.settings.captions.chats}
     left: Counter[str] = Counter()
@@ -102,7 +97,7 @@ def summarize(dataset: Dataset) -> Summary:
             name: {**bucket["scaled"], "count": bucket["count"], "shards": len(bucket["shards"])}
             for name, bucket in buckets.items()
         },
-        captions=captions,
+        captions=count_statuses(dataset),
         left=dict(+left),
         near=_summarize_near(dataset, states),
         bytes=sum(shard["bytes"] for bucket in buckets.values() for shard in bucket["shards"]),

@@ -15,8 +15,11 @@ if TYPE_CHECKING:  # pandas comes with some of these, and the other commands sta
     from dataset_assets.captions.reports.account import CaptionAccount, SourceAccount, VariantAccount
     from dataset_assets.captions.reports.estimate import Estimate
     from dataset_assets.captions.reports.explain import Explanation, ShownCaption
+    from dataset_assets.release.describe import Description
+    from dataset_assets.shards.locate import Stored
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]+")  # a caption is a stranger's text: it does not steer the terminal
+# A caption is a stranger's text: it does not steer the terminal, nor turn round the direction of what is beside it.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 _UNKNOWN = "?"
 _SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -129,27 +132,54 @@ def _list_counts(counts: Mapping[str, int]) -> Text:
     return Text("\n".join(f"{name} {count:,}" for name, count in ordered))
 
 
-def print_explanation(console: Console, shown: "Explanation") -> None:
-    """Print an image's place, why it has the caption it has, and every caption of it."""
-    place = "in no slot"
-    if shown.slot >= 0:
-        place = f"{shown.bucket_id}, partition {shown.partition}, slot {shown.slot:,} in shard {shown.shard:,}"
-    size = f"{shown.width}×{shown.height} pixels" if shown.width else "of unknown size"
-    removed = ", removed" if shown.removed else ""
+def print_sample(console: Console, shown: "Description") -> None:
+    """Print an image's place, what the export holds of it, why it has the caption it has, and every caption of it."""
+    now = shown.now
+    removed = ", removed" if now.removed else ""
     for name, value in {
-        "image": f"{shown.image_id}, {size}{removed}",
-        "source": f"{shown.source}: {shown.uri}",
-        "key": shown.key,
-        "place": place,
-        "crop": f"none: {shown.no_crop}" if shown.no_crop else "made",
-        "caption": shown.text if shown.selector_index >= 0 else "none",
-        "why": shown.why,
+        "image": f"{now.image_id}, {_tell_size(now.width, now.height)}{removed}",
+        "source": f"{now.source}: {shown.path or now.uri}",
+        "key": now.key,
+        "place": _tell_place(now),
+        **(_tell_stored(shown.stored) if shown.stored else {"crop": f"none: {now.no_crop}" if now.no_crop else "made"}),
+        "export": shown.missing and f"not in it: {shown.missing}",
+        "pending": shown.pending,
+        "caption": now.text if now.selector_index >= 0 else "none",
+        "why": now.why,
     }.items():
-        say(console, f"{name:<9}{show_line(value)}")
-    if not shown.captions:
+        if value:
+            say(console, f"{name:<9}{show_line(value)}")
+    if not now.captions:
         say(console, "nothing was ever said of it")
-    for one in shown.captions:
+    for one in now.captions:
         _print_caption(console, one)
+
+
+def _tell_size(width: int, height: int) -> str:
+    return f"{width}×{height} pixels" if width else "of unknown size"
+
+
+def _tell_place(now: "Explanation") -> str:
+    if now.slot < 0:
+        return "in no slot"
+    return f"{now.bucket_id}, partition {now.partition}, slot {now.slot:,} in shard {now.shard:,}"
+
+
+def _tell_stored(stored: "Stored") -> dict[str, str]:
+    """Return what a tar has of a sample, line by line."""
+    row = stored.row
+    crop = f"{row['target_w']}×{row['target_h']} pixels at {row['crop_x']}, {row['crop_y']}"
+    crop += f" of {row['src_w']}×{row['src_h']} scaled by {row['crop_scale']:.4f}"
+    if stored.box:
+        left, top, right, bottom = stored.box
+        crop += f": {left:.1%} to {right:.1%} across, {top:.1%} to {bottom:.1%} down"
+    quality = f"quality {row['quality']}, {row['subsampling']}" if row["quality"] else "as the source has it"
+    return {
+        "crop": crop,
+        "jpeg": f"{row['w']}×{row['h']} pixels, {row['jpg_size']:,} bytes, {quality}",
+        "tar": f"{stored.shard}:{stored.number}, the JPEG at byte {row['jpg_offset']}",
+        "fault": stored.fault,
+    }
 
 
 def _print_caption(console: Console, one: "ShownCaption") -> None:

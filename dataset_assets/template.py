@@ -11,7 +11,7 @@ from dataset_assets.settings import DEFAULT_CONFIG, parse_settings
 _DATASET = """\
 [dataset]
 name = {name}
-root = "data"                         # every artifact goes under here; the export is <root>/export
+root = "data"                         # every artifact goes here, or to s3://bucket/folder; the export is <root>/export
 # catalog = "sqlite:////path/to.db"   # default: <root>/dataset.sqlite
 license = "other"                     # for the dataset card, as the Hugging Face Hub spells licenses
 language = "en"                       # of the captions
@@ -86,7 +86,7 @@ charts = true                         # charts/*.png, which the dataset card sho
 
 [gallery]                             # <root>/gallery/index.html: the dataset to look at, in any browser, offline
 enabled = true
-images = 400                          # a dataset of no more is shown whole; of a larger one, a sample of every bucket
+images = 240                          # a dataset of no more is shown whole; of a larger one, a sample of every bucket
 drops = 12                            # examples of each reason for which images were left out
 
 [captions]
@@ -188,6 +188,9 @@ watch = true                          # what is new, changed or removed goes int
 interval_seconds = 30                 # between two looks at the sources
 settle_seconds = 5                    # a file that changed in these last seconds is still being written, and waits
 nightly = "03:00"                     # when contents are compared, UTC; "" for never
+partitions_per_run = 16               # the most that one run takes, also of `build`
+separate_crops = false                # true: crops in runs of their own, which want cores, before those for captions
+run_tags = {}                         # by job, such as { crops = { "dagster-ray/config" = { num_cpus = 4 } } }
 """
 
 _WORK = """\

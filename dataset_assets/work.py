@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from dataset_assets.catalog.state import (
@@ -23,13 +22,13 @@ from dataset_assets.catalog.state import (
     put_state,
     void_state,
 )
-from dataset_assets.damage import find_damage, is_whole
+from dataset_assets.damage import find_damage, is_whole, survey
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DamagedError, OrderError
 from dataset_assets.freshness import Inputs, fingerprint, judge_inputs, list_inputs
 from dataset_assets.stages import upstream
 from dataset_assets.storage.atomic import remove
-from dataset_assets.storage.lock import holding
+from dataset_assets.storage.location import Location, Look, path_in
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +52,7 @@ def holding_lock(partitions: str = "") -> Callable[[Callable[P, R]], Callable[P,
                 given = call.arguments[partitions]
                 keys = [given] if isinstance(given, str) else list(given)
                 call.arguments[partitions] = given if isinstance(given, str) else keys
-            with holding(call.arguments["dataset"].layout.locks, keys):
+            with call.arguments["dataset"].locks.holding(keys):
                 return stage(*call.args, **call.kwargs)
 
         return run
@@ -62,7 +61,7 @@ def holding_lock(partitions: str = "") -> Callable[[Callable[P, R]], Callable[P,
 
 
 @contextmanager
-def condemning(dataset: Dataset, piece: tuple[str, str, int], path: Path) -> Iterator[None]:
+def condemning(dataset: Dataset, piece: tuple[str, str, int], path: Location) -> Iterator[None]:
     """Remove a piece's file where it turns out to be damaged, so that the next run of its stage makes it again.
 
     `piece` is its stage, partition and number. Raises DamagedError, which says so.
@@ -103,6 +102,7 @@ class Work:
         *,
         states: States,
         pieces: Iterable[Piece],
+        look: Look,
         reuse: bool,
     ) -> None:
         self.dataset = dataset
@@ -111,6 +111,7 @@ class Work:
         self.inputs = inputs
         self.states = states
         self._old = {piece.number: piece for piece in pieces}
+        self.look = look  # at the files that were there when it began
         self._reuse = reuse
         self._new: dict[int, Piece] = {}
 
@@ -132,7 +133,7 @@ class Work:
     def keep(self, number: int, made_from: str) -> Piece | None:
         """Return the piece that is there already if it was made from just this, and count it as made."""
         piece = self._old.get(number) if self._reuse else None
-        if piece is None or piece.fingerprint != made_from or not is_whole(self.dataset.layout, piece):
+        if piece is None or piece.fingerprint != made_from or not is_whole(self.dataset.layout, piece, self.look):
             return None
         self._new[number] = piece
         return piece
@@ -143,7 +144,13 @@ class Work:
             drop_piece(connection, self.stage, self.partition, number)
 
     def put(
-        self, path: Path | None, *, made_from: str, output: str, number: int = 0, facts: Mapping[str, Any] | None = None
+        self,
+        path: Location | None,
+        *,
+        made_from: str,
+        output: str,
+        number: int = 0,
+        facts: Mapping[str, Any] | None = None,
     ) -> Piece:
         """Record a file that is written now and return the record; `path` None where nothing was left to write."""
         piece = Piece(
@@ -152,7 +159,7 @@ class Work:
             number=number,
             fingerprint=made_from,
             output=output,
-            path=str(path.relative_to(self.dataset.layout.root)) if path else "",
+            path=path_in(self.dataset.layout.root, path) if path else "",
             bytes=path.stat().st_size if path else 0,
             facts=facts or {},
         )
@@ -189,12 +196,14 @@ def begin(dataset: Dataset, stage: str, partition: str = "", *, force: bool = Fa
 
     Raises OrderError when a stage it is made from has not run yet.
     """
-    with dataset.catalog.writing() as connection:
+    with dataset.catalog.reading() as connection:
         states = load_states(connection, [partition, ""] if partition else None)
         pieces = load_pieces(connection, stage, partition)
-        inputs = list_inputs(dataset.settings, states, stage, partition)
-        fresh = judge_inputs(dataset.settings, states, stage, partition).fresh
-        if fresh and not force and not any(find_damage(dataset.layout, piece) for piece in pieces):
-            return Outcome(states[stage, partition], reused=True)
+    inputs = list_inputs(dataset.settings, states, stage, partition)
+    fresh = judge_inputs(dataset.settings, states, stage, partition).fresh
+    look = survey(dataset.layout, pieces)
+    if fresh and not force and not any(find_damage(dataset.layout, piece, look) for piece in pieces):
+        return Outcome(states[stage, partition], reused=True)
+    with dataset.catalog.writing() as connection:
         void_state(connection, stage, partition)
-    return Work(dataset, stage, partition, inputs, states=states, pieces=pieces, reuse=not force)
+    return Work(dataset, stage, partition, inputs, states=states, pieces=pieces, look=look, reuse=not force)

@@ -6,6 +6,10 @@ import pytest
 
 from dataset_assets.dataset import open_dataset
 from dataset_assets_tests.datasets import add_photos, build_library, settings_in
+from dataset_assets_tests.objects import object_proxy, object_root, object_server
+from dataset_assets_tests.postgres import postgres, postgres_server
+
+__all__ = ["object_proxy", "object_root", "object_server", "postgres", "postgres_server"]  # fixtures for all
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from dataset_assets.captions.sidecar import read_captions
 from dataset_assets.captions.stage import collect_imported
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
+from dataset_assets.gallery.stage import write_gallery
 from dataset_assets.images.crops import make_crops
 from dataset_assets.release.inspect import inspect_shards
 from dataset_assets.release.publish import write_card, write_manifest
@@ -24,6 +25,7 @@ from dataset_assets.shards.write import write_shards
 from dataset_assets.sources.scan import scan_sources
 from dataset_assets.stages import Stage, caption_stage
 from dataset_assets.status import judge_all
+from dataset_assets.storage.location import Location
 from dataset_assets.work import Outcome
 from dataset_assets_tests.photos import jpeg
 
@@ -36,19 +38,21 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "dataset": {"root": "out"},
     "buckets": {"base_resolutions": [64], "divisible": 8},
     "shards": {"shard_size": 4, "shards_per_partition": 2},
+    "gallery": {"enabled": False},  # it is no part of what most tests look at
     "work": {"workers": 1},
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """What every stage of one build said, from the scan to the card."""
+    """What every stage of one build said, from the scan to the card, and the gallery where the settings ask for it."""
 
     scan: Outcome
     assignment: Assignment
     partitions: Mapping[tuple[str, str], Outcome]  # by (stage, partition key)
     manifest: Outcome
     card: Outcome
+    gallery: Outcome | None = None
 
     @property
     def remade(self) -> set[tuple[str, str]]:
@@ -58,6 +62,7 @@ class Built:
             Stage.BUCKET_ASSIGNMENTS: self.assignment.outcome,
             Stage.MANIFEST: self.manifest,
             Stage.DATASET_CARD: self.card,
+            **({Stage.GALLERY: self.gallery} if self.gallery else {}),
         }
         outcomes = {(str(stage), ""): outcome for stage, outcome in alone.items()} | dict(self.partitions)
         return {key for key, outcome in outcomes.items() if not outcome.reused}
@@ -105,6 +110,12 @@ def add_photos(folder: Path, count: int = 20) -> list[Path]:
     ]
 
 
+def on_disk(location: Location) -> Path:
+    """Return a location as the Path that it is where the root is on a disk."""
+    assert isinstance(location, Path)
+    return location
+
+
 def partition_keys(dataset: Dataset) -> list[str]:
     """Return the keys of the partitions that have a plan, in order."""
     with dataset.catalog.reading() as connection:
@@ -112,13 +123,16 @@ def partition_keys(dataset: Dataset) -> list[str]:
 
 
 def build_library(dataset: Dataset, *, force: bool = False, checksum: bool = False) -> Built:
-    """Run every stage of the library, from the scan to the card, and return what each said."""
+    """Run every stage of the library that the settings ask for, and return what each said; near duplicates apart."""
     scan = scan_sources(dataset, force=force, checksum=checksum)
     assignment = assign_buckets(dataset, force=force)
     partitions = build_partitions(dataset, force=force)
     manifest = write_manifest(dataset, force=force)
     card = write_card(dataset, force=force)
-    return Built(scan=scan, assignment=assignment, partitions=partitions, manifest=manifest, card=card)
+    gallery = write_gallery(dataset, force=force) if dataset.settings.gallery.enabled else None
+    return Built(
+        scan=scan, assignment=assignment, partitions=partitions, manifest=manifest, card=card, gallery=gallery
+    )
 
 
 def build_partitions(dataset: Dataset, *, force: bool = False) -> dict[tuple[str, str], Outcome]:

@@ -24,6 +24,7 @@ from dataset_assets_tests.datasets import (
     add_photo,
     add_photos,
     build_library,
+    on_disk,
     settings_in,
 )
 from dataset_assets_tests.photos import hostile
@@ -102,7 +103,7 @@ def build(settings: Settings) -> Built:
 
 def tars(settings: Settings) -> dict[str, str]:
     """Return the hash of every tar of a sound export."""
-    export = settings.root / "export"
+    export = on_disk(settings.root) / "export"
     report = verify(export, workers=1, progress=Silence())
     assert report.ok, report.faults
     return {
@@ -200,7 +201,7 @@ def test_a_build_that_was_killed_goes_on_and_gives_the_same_bytes(tmp_path: Path
     build(settings)
 
     assert samples(settings) == samples(uninterrupted)
-    assert not list(settings.root.rglob("*.writing"))
+    assert not list(on_disk(settings.root).rglob("*.writing"))
 
 
 def test_a_build_that_was_killed_early_gives_the_same_tars(tmp_path: Path) -> None:
@@ -227,7 +228,7 @@ def test_a_full_disk_is_said_and_the_next_build_goes_on(tmp_path: Path) -> None:
         assert len(printed) == 2
         assert printed[1].startswith(f"{said}{tmp_path}/out/")
     settings = settings_in(tmp_path, **large)
-    assert not list((settings.root / "crops").rglob("*.parquet"))
+    assert not list((on_disk(settings.root / "crops")).rglob("*.parquet"))
     uninterrupted = settings_in(tmp_path, dataset={"root": "uninterrupted"}, **large)
 
     build(settings)

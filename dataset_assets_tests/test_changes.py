@@ -27,6 +27,7 @@ from dataset_assets_tests.datasets import (
     add_photo,
     add_photos,
     build_library,
+    on_disk,
     settings_in,
 )
 from dataset_assets_tests.photos import jpeg
@@ -312,7 +313,7 @@ def find_tars(settings: Settings) -> dict[str, tuple[str, int]]:
 def read_samples(settings: Settings) -> dict[str, bytes]:
     """Return every member of the tars, wherever its sample stands."""
     members: dict[str, bytes] = {}
-    for path in Layout(settings.root).export.rglob("*.tar"):
+    for path in on_disk(Layout(settings.root).export).rglob("*.tar"):
         with path.open("rb") as file:
             members |= {member.name: member.data for member in TarReader(file)}
     return members
@@ -320,9 +321,10 @@ def read_samples(settings: Settings) -> dict[str, bytes]:
 
 def read_tables(settings: Settings) -> dict[str, bytes]:
     """Return the files beside the tars, and the indexes that they are made of."""
-    layout = Layout(settings.root)
-    places = (layout.export.glob("*.parquet"), layout.export.rglob("shard-*.json"), layout.root.glob("index/*/*"))
-    return {path.relative_to(layout.root).as_posix(): path.read_bytes() for place in places for path in place}
+    root = on_disk(settings.root)
+    export = root / "export"
+    places = (export.glob("*.parquet"), export.rglob("shard-*.json"), root.glob("index/*/*"))
+    return {path.relative_to(root).as_posix(): path.read_bytes() for place in places for path in place}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

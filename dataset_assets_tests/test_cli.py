@@ -19,7 +19,7 @@ from dataset_assets.defs import failures
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests import children, commands
 from dataset_assets_tests.commands import alive, artifacts, children_of, start, wait_for, write_settings
-from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos
+from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, on_disk
 from dataset_assets_tests.photos import jpeg
 from dataset_assets_tests.posts.given import post, write_posts
 
@@ -106,7 +106,9 @@ def test_the_first_build(first: tuple[Path, subprocess.CompletedProcess[str]]) -
     assert "│ caption_sidecar │      ok │     10 │" in done.stdout
     assert re.search(r"^20 of 20 images in 7 shards, 0\.\d MB, export id [0-9a-f]{16}$", done.stdout, re.MULTILINE)
     layout = Layout(folder / "out")
-    assert f"export         {layout.export}\ncontact sheet  {layout.contact_sheet}\n" in done.stdout
+    places = [("export", layout.export), ("contact sheet", layout.contact_sheet), ("gallery", layout.gallery_page)]
+    assert done.stdout.endswith("".join(f"{name:<13}  {place}\n" for name, place in places))
+    assert (layout.gallery / "data" / "overview.js").is_file()
     assert layout.contact_sheet.read_bytes().startswith(b"\x89PNG")
     assert layout.card.is_file()
     with dg.DagsterInstance.from_config(str(folder / "out" / ".dagster")) as instance:
@@ -115,7 +117,7 @@ def test_the_first_build(first: tuple[Path, subprocess.CompletedProcess[str]]) -
 
 def test_a_build_with_nothing_to_do_writes_nothing(folder: Path) -> None:
     layout = Layout(folder / "out")
-    before = artifacts(layout.root)
+    before = artifacts(on_disk(layout.root))
     assert layout.contact_sheet.relative_to(layout.root).as_posix() in before
 
     result = build(folder, "--json")
@@ -126,7 +128,18 @@ def test_a_build_with_nothing_to_do_writes_nothing(folder: Path) -> None:
     manifest = json.loads((folder / "out" / "export" / "manifest.json").read_bytes())
     assert said["export_id"] == manifest["export_id"]
     assert said["counts"] == manifest["summary"]
-    assert (said["export"], said["contact_sheet"]) == (str(layout.export), str(layout.contact_sheet))
+    places = {"export": layout.export, "contact_sheet": layout.contact_sheet, "gallery": layout.gallery_page}
+    assert {name: said[name] for name in places} == {name: str(place) for name, place in places.items()}
+
+
+def test_a_build_without_a_gallery_says_so(folder: Path) -> None:
+    with (folder / "dataset.toml").open("a") as file:
+        file.write("[gallery]\nenabled = false\n")
+
+    assert json.loads(build(folder, "--json").stdout)["gallery"] is None
+    assert "\ngallery" not in build(folder).stdout
+    said = call("status", "--json", "--config", folder / "dataset.toml").stdout
+    assert "gallery" not in {row["stage"] for row in json.loads(said)}
 
 
 def test_content_that_changed_in_silence_needs_a_checksum(folder: Path) -> None:
@@ -166,7 +179,7 @@ def test_status_after_a_build_a_loss_and_a_change(folder: Path) -> None:
     assert ": stale" not in fresh
     assert ": missing" not in fresh
 
-    Layout(folder / "out").tar("p1216x832", 0).unlink()
+    on_disk(Layout(folder / "out").tar("p1216x832", 0)).unlink()
     lost = call("status", "--config", config).stdout
     reason = "export/buckets/p1216x832/shard-000000.tar: No such file or directory"
     assert f"shards p1216x832_000000-000001: stale, {reason}" in lost
@@ -184,7 +197,7 @@ def test_verify_says_ok(folder: Path) -> None:
     result = call("verify", folder / "out" / "export", "--workers", 1)
 
     assert result.exit_code == 0
-    assert result.stdout.startswith("ok: 20 samples in 10 files, ")
+    assert result.stdout.startswith("ok: 20 samples in 14 files, ")
     assert json.loads(call("verify", folder / "out" / "export", "--json", "--workers", 1).stdout)["ok"] is True
     assert call("verify", folder / "out" / "export", "--pixels", "--workers", 1).stdout == result.stdout
 
@@ -195,13 +208,13 @@ def test_verify_names_what_is_damaged(folder: Path) -> None:
     data = bytearray(tar.read_bytes())
     key = data[:64].decode()
     data[512:514] = b"no"  # the first image's first bytes
-    tar.write_bytes(data)
+    on_disk(tar).write_bytes(data)
 
     result = call("verify", export, "--workers", 1)
 
     assert result.exit_code == 1
     assert f"buckets/p1216x832/shard-000000.tar: {key}: " in result.stdout
-    assert re.search(r"^\d faults: 20 samples in 10 files", result.stdout, re.MULTILINE)
+    assert re.search(r"^\d faults: 20 samples in 14 files", result.stdout, re.MULTILINE)
     said = json.loads(call("verify", export, "--json", "--workers", 1).stdout)
     assert said["ok"] is False
     assert {"buckets/p1216x832/shard-000000.tar"} == {fault["file"] for fault in said["faults"]}

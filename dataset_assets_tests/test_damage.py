@@ -7,6 +7,7 @@ import pytest
 from dataset_assets.catalog.state import Piece
 from dataset_assets.damage import INDEX, INDEX_VERSION, MODIFIED, find_damage, is_indexed, is_whole
 from dataset_assets.storage.layout import Layout
+from dataset_assets_tests.datasets import on_disk
 
 TAR = Piece(
     stage="shards",
@@ -39,10 +40,10 @@ def test_a_piece_without_a_file_has_no_damage(layout: Layout) -> None:
     [(None, "export/a.tar: No such file or directory"), (4, "export/a.tar: 4 bytes, 3 were written")],
 )
 def test_the_file_itself_is_looked_at_first(layout: Layout, size: int | None, said: str) -> None:
-    (layout.root / TAR.path).unlink()
-    (layout.root / "index/a.parquet").unlink()
+    (on_disk(layout.root / TAR.path)).unlink()
+    (on_disk(layout.root / "index/a.parquet")).unlink()
     if size:
-        (layout.root / TAR.path).write_bytes(bytes(size))
+        (on_disk(layout.root / TAR.path)).write_bytes(bytes(size))
 
     assert (find_damage(layout, TAR), is_whole(layout, TAR)) == (said, False)
 
@@ -52,9 +53,9 @@ def test_the_file_itself_is_looked_at_first(layout: Layout, size: int | None, sa
     [(None, "index/a.parquet: No such file or directory"), (0, "index/a.parquet: 0 bytes, 5 were written")],
 )
 def test_a_tar_without_its_index_is_whole_and_damaged(layout: Layout, size: int | None, said: str) -> None:
-    (layout.root / "index/a.parquet").unlink()
+    (on_disk(layout.root / "index/a.parquet")).unlink()
     if size is not None:
-        (layout.root / "index/a.parquet").write_bytes(bytes(size))
+        (on_disk(layout.root / "index/a.parquet")).write_bytes(bytes(size))
 
     assert (find_damage(layout, TAR), is_whole(layout, TAR), is_indexed(layout, TAR)) == (said, True, False)
 
@@ -69,7 +70,7 @@ def test_an_index_of_another_version_is_none(layout: Layout, version: int | None
 
 
 def test_the_index_is_looked_at_where_tars_are_made_and_nowhere_else(layout: Layout) -> None:
-    (layout.root / "index/a.parquet").unlink()
+    (on_disk(layout.root / "index/a.parquet")).unlink()
 
     assert find_damage(layout, replace(TAR, stage="shards_intact", facts={})) == ""
 
@@ -79,7 +80,7 @@ def test_a_time_counts_where_it_is_known(layout: Layout) -> None:
     known = replace(TAR, facts={**TAR.facts, MODIFIED: modified})
     assert find_damage(layout, known) == ""
 
-    os.utime(layout.root / TAR.path, ns=(1, 1))
+    os.utime(on_disk(layout.root / TAR.path), ns=(1, 1))
 
     assert find_damage(layout, known) == "export/a.tar: touched since"
     assert find_damage(layout, TAR) == ""

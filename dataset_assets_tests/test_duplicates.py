@@ -22,7 +22,15 @@ from dataset_assets.sources.scan import scan_sources
 from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets_tests.commands import write_settings
-from dataset_assets_tests.datasets import PORTRAIT, TINY, add_photo, build_library, build_partitions, settings_in
+from dataset_assets_tests.datasets import (
+    PORTRAIT,
+    TINY,
+    add_photo,
+    build_library,
+    build_partitions,
+    on_disk,
+    settings_in,
+)
 from dataset_assets_tests.photos import hostile
 from dataset_assets_tests.sources.doubles import Watched
 
@@ -63,7 +71,7 @@ def counts(dataset: Dataset) -> dict[str, int]:
 def exported(dataset: Dataset) -> dict[str, str]:
     """Return the caption of every sample by image_id."""
     captions = {}
-    for path in dataset.layout.export.rglob("*.tar"):
+    for path in on_disk(dataset.layout.export).rglob("*.tar"):
         with path.open("rb") as file:
             members = {member.name: member.data for member in TarReader(file)}
         for name, data in members.items():

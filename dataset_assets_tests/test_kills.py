@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -106,9 +107,9 @@ def _read(path: Path, moments: list[str]) -> bytes:
     if path.suffix == ".parquet":
         return b""  # holds times of the source files
     data = path.read_bytes()
-    for moment in moments if path.suffix in (".md", ".json") else ():
+    for moment in moments if path.suffix in (".md", ".json", ".js") else ():
         data = data.replace(moment.encode(), b"")
-    return data
+    return re.sub(rb'"created_at":[0-9.]+', b"", data) if path.suffix == ".js" else data  # of captions
 
 
 def build(folder: Path) -> subprocess.Popen[str]:

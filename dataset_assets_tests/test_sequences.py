@@ -32,6 +32,7 @@ from dataset_assets_tests.datasets import (
     add_photo,
     build_library,
     build_partitions,
+    on_disk,
     settings_in,
 )
 
@@ -222,7 +223,7 @@ class Life(RuleBasedStateMachine):
                 assert self.files[tar] == before[tar]
 
     def path_of(self, tar: Tar) -> Path:
-        return Layout(self.folder / "out").tar(*tar)
+        return on_disk(Layout(self.folder / "out").tar(*tar))
 
 
 def read_members(layout: Layout) -> dict[str, bytes]:
@@ -230,7 +231,7 @@ def read_members(layout: Layout) -> dict[str, bytes]:
     report = verify(layout.export, workers=1, progress=Silence())
     assert report.ok, report.faults
     members: dict[str, bytes] = {}
-    for path in layout.export.rglob("*.tar"):
+    for path in on_disk(layout.export).rglob("*.tar"):
         with path.open("rb") as file:
             members |= {member.name: member.data for member in TarReader(file)}
     return members

@@ -7,6 +7,7 @@ import pytest
 
 from dataset_assets.errors import SettingsError
 from dataset_assets.settings import CONFIG_VARIABLE, Settings, load_settings, parse_settings
+from dataset_assets_tests.datasets import on_disk
 
 TABLES = (
     "dataset, sources, buckets, duplicates, images, shards, release, gallery, captions, records, trainer, work, "
@@ -37,6 +38,8 @@ MISTAKES = {
     "language, owners",
     "dataset = 3": "dataset: 3 given; allowed: a table",
     '[dataset]\nname = ""': 'dataset.name: "" given; should have at least 1 character',
+    '[dataset]\nowners = ["me@localhost"]': 'dataset.owners.0: "me@localhost" given; '
+    'allowed: an e-mail address, or "team:NAME"',
     "[dataset]\nname = 7": "dataset.name: 7 given; should be a valid string",
     "[dataset]\ndescription = 2024-01-31": "dataset.description: 2024-01-31 given; should be a valid string",
     '[dataset]\nroot = "a\\u0000b"': 'dataset.root: "a\\u0000b" given; allowed: a path, which holds no NUL character',
@@ -158,6 +161,11 @@ MISTAKES = {
     "meta.KEY of photo.json",
     f'{CHAT}user_prompt = "{{{{meta.}}}}"': 'captions.variants.0.user_prompt: "{{meta.}}" given; allowed: {{meta.}} '
     "replaced by image_id, width, height, bucket_id or meta.KEY of photo.json",
+    '[dataset]\ncatalog = "mysql://me:s3cret@host/x"': 'dataset.catalog: allowed: "postgresql://user@host/database", '
+    '"sqlite:////absolute/path", or "" for a file in the root',
+    '[dataset]\ncatalog = "sqlite:///dataset.sqlite"': 'dataset.catalog: allowed: "postgresql://user@host/database", '
+    '"sqlite:////absolute/path", or "" for a file in the root',
+    '[dataset]\ncatalog = ["postgresql://me:s3cret@host/x"]': "dataset.catalog: allowed: a text",
     f'{CHAT}base_url = "api.example.org/v1"': "captions.variants.0.base_url: allowed: an address such as "
     "https://openrouter.ai/api/v1 or http://127.0.0.1:8000/v1",
     f'{CHAT}base_url = "https://me:sk-1@example.org/v1"': "captions.variants.0.base_url: allowed: an address without a "
@@ -190,6 +198,23 @@ MISTAKES = {
     "equal to 2",
     '[automation]\nnightly = "24:00"': (
         'automation.nightly: "24:00" given; allowed: a time of day such as "03:00", or "" for never'
+    ),
+    "[automation.run_tags.partition]": (
+        "automation.run_tags.partition: there is no such job; "
+        "allowed: index, crops, partitions, release, records_index, records, trainer"
+    ),
+    "[[automation.run_tags]]": (
+        'automation.run_tags: [{}] given; allowed: a table of jobs, such as partitions = { "dagster/priority" = "1" }'
+    ),
+    '[automation.run_tags]\nindex = "4"': 'automation.run_tags.index: "4" given; allowed: a table of tags',
+    "[automation.run_tags.index]\ncores = 4": (
+        "automation.run_tags.index.cores: 4 given; allowed: a text, or a table, which becomes JSON"
+    ),
+    '[automation.run_tags.index]\n"a b" = "4"': (
+        'automation.run_tags.index: "a b" given; allowed: names of tags, such as "dagster-ray/config"'
+    ),
+    "[automation.run_tags.index]\nwhen = { at = 2026-01-01 }": (
+        "automation.run_tags.index.when: {at = 2026-01-01} given; allowed: a table of values that JSON has"
     ),
     "[records]": "records.paths: is missing",
     "[records]\npaths = []": "records.paths: [] given; should have at least 1 item",
@@ -438,15 +463,23 @@ def test_every_key_can_be_written(tmp_path: Path) -> None:
         interval_seconds = 60
         settle_seconds = 2.5
         nightly = ""
+        partitions_per_run = 4
+        separate_crops = true
+        [automation.run_tags]
+        crops = { "dagster-ray/config" = '{"num_cpus": 4}', team = "birds" }
+        index = {}
     """
 
     settings = load_settings(write(tmp_path, text))
 
     said = settings.model_dump(mode="json")
+    assert said["dataset"]["catalog"] == ""  # a password may be in it
+    said["dataset"]["catalog"] = settings.dataset.catalog
     said["sources"][1] = {"path": "/srv/more", "name": "more"}  # the rest of it are defaults
     assert said["records"]["variants"][1].pop("when") is None
     chat = said["captions"]["variants"][2]
     chat |= {name: json.loads(chat[name]) for name in ("provider", "extra_body")}  # kept as JSON, which can be hashed
+    said["automation"]["run_tags"] = json.loads(said["automation"]["run_tags"])
     assert said == tomllib.loads(text)
     for source, written in zip(settings.sources, tomllib.loads(text)["sources"], strict=True):
         assert written["path"] == "/srv/more" or set(type(source).model_fields) == set(written)
@@ -462,7 +495,7 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: py
     settings = load_settings("project/dataset.toml")
     monkeypatch.chdir("/")
 
-    assert settings.root.resolve() == tmp_path / "out"
+    assert on_disk(settings.root).resolve() == tmp_path / "out"
     assert settings.resolve("raw") == tmp_path / "project" / "raw"
 
 
@@ -572,3 +605,19 @@ def test_a_priority_says_who_comes_first_and_who_never_does(tmp_path: Path) -> N
     assert some
     assert [one.name for one in as_listed.selectors] == ["summary", "tags"]
     assert [one.name for one in some.selectors] == ["tags"]
+
+
+def test_the_tags_of_a_job_are_texts_and_tables_become_json() -> None:
+    tables = {"crops": {"dagster-ray/config": {"num_cpus": 4, "memory": 2}, "team": "birds"}}
+
+    said = parse_settings({"automation": {"run_tags": tables}}, folder=Path("/nowhere")).automation
+
+    assert said.tags_of("crops") == {"dagster-ray/config": '{"memory": 2, "num_cpus": 4}', "team": "birds"}
+    assert said.tags_of("index") == {}
+
+
+def test_a_catalogs_password_is_in_nothing_that_is_printed_or_kept(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, '[dataset]\ncatalog = "postgresql://me:s3cret@host/x?sslmode=require"'))
+
+    assert settings.dataset.catalog == "postgresql://me:s3cret@host/x?sslmode=require"
+    assert "s3cret" not in repr(settings) + str(settings) + settings.model_dump_json() + str(settings.model_dump())

@@ -9,7 +9,7 @@ from dataset_assets.freshness import Verdict
 from dataset_assets.stages import Stage, partition_stages
 from dataset_assets.status import count_by_stage, judge_all, summarize
 from dataset_assets_tests.commands import artifacts
-from dataset_assets_tests.datasets import partition_keys, settings_in
+from dataset_assets_tests.datasets import on_disk, partition_keys, settings_in
 
 
 def test_before_any_build_everything_is_missing(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_after_a_build_everything_is_fresh(built: Path) -> None:
 
 def test_after_a_tar_was_deleted(built: Path) -> None:
     with open_dataset(settings_in(built)) as dataset:
-        dataset.layout.tar("p1216x832", 2).unlink()
+        on_disk(dataset.layout.tar("p1216x832", 2)).unlink()
         others = {key: verdict for key, verdict in judge_all(dataset).items() if not verdict.fresh}
 
     assert others == {
@@ -77,7 +77,7 @@ def test_a_summary_is_the_manifests(built: Path) -> None:
     with open_dataset(settings_in(built)) as dataset:
         summary = summarize(dataset)
         manifest = json.loads(dataset.layout.manifest.read_bytes())
-        tars = list(dataset.layout.export.rglob("*.tar"))
+        tars = list(on_disk(dataset.layout.export).rglob("*.tar"))
 
     assert summary.export_id == manifest["export_id"]
     assert summary.counts == manifest["summary"]

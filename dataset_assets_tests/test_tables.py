@@ -12,12 +12,15 @@ from dataset_assets.captions.reports.estimate import Amount, Estimate
 from dataset_assets.captions.reports.explain import Explanation, ShownCaption, ShownFinding
 from dataset_assets.catalog.captions import Spending
 from dataset_assets.catalog.lookup import SavedCaption
+from dataset_assets.release.describe import Description
+from dataset_assets.shards.locate import Stored
 from dataset_assets.tables import (
     print_account,
     print_estimates,
-    print_explanation,
     print_import,
+    print_sample,
     show_cost,
+    show_line,
     show_span,
     show_time,
 )
@@ -231,15 +234,37 @@ def shown(**changes: Any) -> ShownCaption:
     return ShownCaption(**fields | changes)
 
 
-def test_an_explanation_tells_the_image_the_reason_and_each_caption() -> None:
-    said = printed(print_explanation, explanation(shown()))
+def stored(**changes: Any) -> Stored:
+    row = {
+        "target_w": 512, "target_h": 352, "w": 512, "h": 352, "src_w": 1_600, "src_h": 1_200, "crop_scale": 0.32,
+        "crop_x": 0, "crop_y": 16, "quality": 95, "subsampling": "4:4:4", "jpg_size": 45_678, "jpg_offset": 1_048_576,
+    }  # fmt: skip
+    fields: dict[str, Any] = {
+        "shard": "buckets/p1216x832/shard-000001.tar",
+        "number": 17,
+        "row": row | changes.pop("row", {}),
+        "box": (0.0, 16 / 384, 1.0, 368 / 384),
+        "fault": "",
+    }
+    return Stored(**fields | changes)
+
+
+def described(now: Explanation, **changes: Any) -> Description:
+    fields: dict[str, Any] = {"path": "", "stored": stored(), "missing": "", "pending": ""}
+    return Description(now=now, **fields | changes)
+
+
+def test_a_sample_tells_the_image_the_reason_and_each_caption() -> None:
+    said = printed(print_sample, described(explanation(shown())))
 
     assert said.splitlines() == [
         "image    hills/001.jpg, 1600×1200 pixels",
         "source   folder: hills/001.jpg",
         f"key      {'ab' * 32}",
         "place    p1216x832, partition p1216x832_000000-000015, slot 1,025 in shard 1",
-        "crop     made",
+        "crop     512×352 pixels at 0, 16 of 1600×1200 scaled by 0.3200: 0.0% to 100.0% across, 4.2% to 95.8% down",
+        "jpeg     512×352 pixels, 45,678 bytes, quality 95, 4:4:4",
+        "tar      buckets/p1216x832/shard-000001.tar:17, the JPEG at byte 1048576",
         "caption  A hill. With [bold]odd[/]  [31mred .",
         "why      selector 0 (caption_a) gave it",
         "",
@@ -257,7 +282,7 @@ def test_a_caption_that_does_not_count_says_why() -> None:
         "prompt_tokens": 0, "completion_tokens": 0, "cost": 0.0, "latency": 0.0,
     }  # fmt: skip
 
-    said = printed(print_explanation, explanation(shown(**unused, said=file)))
+    said = printed(print_sample, described(explanation(shown(**unused, said=file))))
 
     made_by = "  caption_a, caption source 7, openrouter m/one"
     assert said.splitlines()[-3:] == [
@@ -273,7 +298,7 @@ def test_an_image_without_slot_crop_or_caption() -> None:
         "no_crop": "it is gone", "variant": "", "selector_index": -1, "caption_source": -1, "text": "", "why": "gone",
     }  # fmt: skip
 
-    said = printed(print_explanation, explanation(**nowhere))
+    said = printed(print_sample, described(explanation(**nowhere), stored=None, missing="it is gone"))
 
     assert [line[9:] for line in said.splitlines()] == [
         "hills/001.jpg, of unknown size, removed",
@@ -281,10 +306,31 @@ def test_an_image_without_slot_crop_or_caption() -> None:
         "ab" * 32,
         "in no slot",
         "none: it is gone",
+        "not in it: it is gone",
         "none",
         "gone",
         "as ever said of it",
     ]
+
+
+def test_a_sample_that_is_not_as_it_should_be_says_so() -> None:
+    odd = stored(row={"quality": 0, "subsampling": "source"}, box=None, fault=f"it is not {ODD}")
+
+    said = printed(print_sample, described(explanation(), path="/raw/a\nb.jpg", stored=odd, pending=f"to be {ODD}"))
+
+    assert said.splitlines()[1] == "source   folder: /raw/a b.jpg"
+    assert said.splitlines()[4:9] == [
+        "crop     512×352 pixels at 0, 16 of 1600×1200 scaled by 0.3200",
+        "jpeg     512×352 pixels, 45,678 bytes, as the source has it",
+        "tar      buckets/p1216x832/shard-000001.tar:17, the JPEG at byte 1048576",
+        "fault    it is not [bold]odd[/]  [31mred ",
+        "pending  to be [bold]odd[/]  [31mred ",
+    ]
+
+
+@pytest.mark.parametrize("control", ["\n", "\x1b", "\x9b", "\u202e", "\u2066", "\u2029"])
+def test_nothing_in_a_text_steers_the_terminal(control: str) -> None:
+    assert show_line(f"a{control}b שלום") == "a b שלום"
 
 
 def report(**changes: Any) -> ImportReport:

@@ -10,7 +10,7 @@ from dataset_assets.sources.scan import scan_sources
 from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import write_bytes
 from dataset_assets.work import Outcome, Work, begin
-from dataset_assets_tests.datasets import add_photo, settings_in
+from dataset_assets_tests.datasets import add_photo, on_disk, settings_in
 
 STAGE = Stage.BUCKET_ASSIGNMENTS  # one without partitions, made from the scan
 
@@ -30,7 +30,7 @@ def start(dataset: Dataset, *, force: bool = False) -> Work:
 
 
 def path_of(dataset: Dataset, number: int) -> Path:
-    return dataset.layout.root / "things" / str(number)
+    return on_disk(dataset.layout.root / "things" / str(number))
 
 
 def make(dataset: Dataset, work: Work, *numbers: int, made_from: str = "x") -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Connection
 
+from dataset_assets.buckets.admit import find_refused, list_rules
 from dataset_assets.buckets.choose import NO_BUCKET, choose_buckets
 from dataset_assets.buckets.protos import list_buckets
 from dataset_assets.captions.sources import register_variants
@@ -19,7 +20,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason
 from dataset_assets.freshness import fingerprint
 from dataset_assets.progress import Progress, Silence
-from dataset_assets.records import JPEG_FORMATS, Bucket, sample_key
+from dataset_assets.records import Bucket, sample_key
 from dataset_assets.settings import Settings
 from dataset_assets.shards.plan import PlanChanges, list_plans, write_plans
 from dataset_assets.sources.checksums import fill_checksums
@@ -83,7 +84,10 @@ class _Moved:
 
 def _seat(connection: Connection, buckets: Sequence[Bucket], settings: Settings) -> _Moved:
     """Bring the slots up to date with the index of images."""
-    images, drops = _admit(usable_images(connection).to_pandas(), settings)
+    images = usable_images(connection).to_pandas()
+    refused = find_refused(images, settings)
+    drops = {rule.value: int((refused == rule.value).sum()) for rule in list_rules(settings)}
+    images = images[refused == ""]
     next_bucket = settings.buckets.too_small_policy == "next_bucket"
     widths, heights = (images[name].to_numpy(np.int64) for name in ("width", "height"))
     chosen = choose_buckets(widths, heights, buckets, next_bucket=next_bucket)
@@ -97,21 +101,6 @@ def _seat(connection: Connection, buckets: Sequence[Bucket], settings: Settings)
     release_slots(connection, [int(row) for row in leaving])
     _take(connection, coming)
     return _Moved(seated=len(coming), released=len(leaving), drops=drops)
-
-
-def _admit(images: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return the images that may have a slot, and how many may not, by reason."""
-    drops: dict[str, int] = {}
-    if settings.images.mode == "passthrough_jpeg":
-        jpegs = images["format"].isin(JPEG_FORMATS)
-        drops[DropReason.NOT_JPEG.value] = int((~jpegs).sum())
-        images = images[jpegs]
-    if settings.duplicates.exact == "drop":
-        repeated = images.sort_values("image_id")["checksum"].duplicated().sort_index()
-        repeated &= images["checksum"] != ""
-        drops[DropReason.DUPLICATE.value] = int(repeated.sum())
-        images = images[~repeated]
-    return images, drops
 
 
 def _take(connection: Connection, coming: pd.DataFrame) -> None:

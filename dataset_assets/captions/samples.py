@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from dataset_assets.captions.stage import list_captions
-from dataset_assets.catalog.captions import list_sources
+from dataset_assets.catalog.captions import CaptionStatus, list_sources
 from dataset_assets.catalog.state import load_pieces
 from dataset_assets.dataset import Dataset
 from dataset_assets.images.store import open_rows
@@ -58,6 +58,14 @@ def pick_samples(dataset: Dataset, variant: VariantSettings, key: str, count: in
         for slot in chosen
         if slot in pictures
     ]
+
+
+def measure_length(dataset: Dataset, variant: VariantSettings, key: str) -> float:
+    """Return how many characters the ok captions of a variant have on average, in one partition; 0 without any."""
+    with dataset.catalog.reading() as connection:
+        sources = {one.id for one in list_sources(connection) if one.variant == variant.name}
+    texts = [row["text"] for row in list_captions(dataset, key, sources) if row["status"] == CaptionStatus.OK.value]
+    return round(sum(map(len, texts)) / len(texts), 1) if texts else 0.0
 
 
 def _shrink(jpeg: bytes) -> bytes:

@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, cast, func, insert, select, update
 
 from dataset_assets.catalog.database import cut, insert_into, upsert
 from dataset_assets.catalog.schema import caption_sources, captions, slots, spending
@@ -136,8 +137,9 @@ def seated_captions(connection: Connection, bucket_id: str, seats: range) -> pa.
 def sum_usage(connection: Connection, source: CaptionSource, bucket_id: str, seats: range) -> dict[str, float]:
     """Return what a source's captions of the images in a range of slots cost: tokens, and `cost` in USD."""
     names = ("prompt_tokens", "completion_tokens", "cost")
+    sums = {name: func.coalesce(func.sum(captions.c[name]), 0) for name in names}
     statement = (
-        select(*(func.coalesce(func.sum(captions.c[name]), 0).label(name) for name in names))
+        select(*(cast(total, captions.c[name].type).label(name) for name, total in sums.items()))
         .join_from(slots, captions, slots.c.image == captions.c.image)
         .where(in_seats(bucket_id, seats))
         .where(captions.c.caption_source == source.id)
@@ -186,7 +188,8 @@ def record_answers(connection: Connection, source: CaptionSource, rows: Sequence
     }
     changed |= {name: case((again, captions.c[name] + new[name]), else_=new[name]) for name in ("attempts", *_USAGE)}
     changed |= {"input_version": new.input_version}
-    answers = [{**row, "caption_source": source.id, "attempts": 1} for row in rows]
+    ordered = sorted(rows, key=itemgetter("image"))  # two that write at a time never wait for each other
+    answers = [{**row, "caption_source": source.id, "attempts": 1} for row in ordered]
     connection.execute(
         statement.on_conflict_do_update(index_elements=["image", "caption_source"], set_=changed), answers
     )

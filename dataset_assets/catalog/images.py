@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, select, update
 
+from dataset_assets.catalog.database import insert_rows
 from dataset_assets.catalog.schema import images
 from dataset_assets.catalog.tables import fetch_table
 
@@ -53,8 +54,7 @@ def usable_images(connection: Connection) -> pa.Table:
 
 def insert_images(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add images that no row is there for."""
-    if rows:
-        connection.execute(insert(images), rows)
+    insert_rows(connection, images, rows)
 
 
 def update_images(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -13,18 +13,19 @@ from dataset_assets.catalog.schema import metadata, schema_version
 
 def _add_model_captions(connection: Connection) -> None:
     """What a model's answer cost and who gave it, the prompts, and the account of each variant."""
+    text, string = _sorted_by_bytes(connection, "TEXT"), _sorted_by_bytes(connection, "VARCHAR")
     additions = {
         "caption_sources": (
             "activated_at FLOAT NOT NULL DEFAULT 0",
-            "system_prompt TEXT NOT NULL DEFAULT ''",
-            "user_prompt TEXT NOT NULL DEFAULT ''",
+            f"system_prompt {text} NOT NULL DEFAULT ''",
+            f"user_prompt {text} NOT NULL DEFAULT ''",
         ),
         "captions": (
             "attempts INTEGER NOT NULL DEFAULT 1",
-            "finish_reason VARCHAR NOT NULL DEFAULT ''",
-            "provider VARCHAR NOT NULL DEFAULT ''",
-            "prompt_tokens INTEGER NOT NULL DEFAULT 0",
-            "completion_tokens INTEGER NOT NULL DEFAULT 0",
+            f"finish_reason {string} NOT NULL DEFAULT ''",
+            f"provider {string} NOT NULL DEFAULT ''",
+            "prompt_tokens BIGINT NOT NULL DEFAULT 0",
+            "completion_tokens BIGINT NOT NULL DEFAULT 0",
             "cost FLOAT NOT NULL DEFAULT 0",
             "latency FLOAT NOT NULL DEFAULT 0",
         ),
@@ -37,7 +38,7 @@ def _add_model_captions(connection: Connection) -> None:
     # A sidecar that is not there was called unavailable, which now is what a model says that sees no image.
     connection.exec_driver_sql("UPDATE captions SET status = 'missing' WHERE status = 'unavailable'")
     connection.exec_driver_sql(
-        "CREATE TABLE spending (variant VARCHAR NOT NULL PRIMARY KEY, requests BIGINT NOT NULL, "
+        f"CREATE TABLE spending (variant {string} NOT NULL PRIMARY KEY, requests BIGINT NOT NULL, "
         "prompt_tokens BIGINT NOT NULL, completion_tokens BIGINT NOT NULL, cost FLOAT NOT NULL)"
     )
 
@@ -46,8 +47,13 @@ def _add_near_duplicates(connection: Connection) -> None:
     """Which images look alike."""
     connection.exec_driver_sql(
         "CREATE TABLE near_duplicates (image BIGINT NOT NULL PRIMARY KEY REFERENCES images (id), "
-        "group_id INTEGER NOT NULL, look VARCHAR(16) NOT NULL)"
+        f"group_id INTEGER NOT NULL, look {_sorted_by_bytes(connection, 'VARCHAR(16)')} NOT NULL)"
     )
+
+
+def _sorted_by_bytes(connection: Connection, text: str) -> str:
+    """Return a type of texts as the schema has it (schema.py)."""
+    return f'{text} COLLATE "C"' if connection.dialect.name == "postgresql" else text
 
 
 def _make_version_2(connection: Connection) -> None:

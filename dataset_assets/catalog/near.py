@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
-from dataset_assets.catalog.database import cut
+from dataset_assets.catalog.database import cut, insert_rows
 from dataset_assets.catalog.schema import images, near_duplicates, slots
 from dataset_assets.catalog.tables import fetch_table
 
@@ -26,5 +26,4 @@ def replace_groups(connection: Connection, found: Iterable[tuple[int, int, str]]
     """Make these all that is known of images that look alike: an image's row, its group and its look each."""
     rows = [{"image": image, "group_id": group_id, "look": look} for image, group_id, look in found]
     connection.execute(delete(near_duplicates))
-    if rows:
-        connection.execute(insert(near_duplicates), rows)
+    insert_rows(connection, near_duplicates, rows)

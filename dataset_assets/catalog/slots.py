@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, select
 
-from dataset_assets.catalog.database import upsert
+from dataset_assets.catalog.database import insert_rows, upsert
 from dataset_assets.catalog.schema import buckets, images, slots
 from dataset_assets.catalog.tables import fetch_table
 
@@ -51,8 +51,7 @@ def release_slots(connection: Connection, rows: Sequence[int]) -> None:
 def take_slots(connection: Connection, rows: Sequence[Mapping[str, Any]], next_free: Mapping[str, int]) -> None:
     """Give images (`image`, `bucket_id`, `slot`) their slots and note the next free one of each bucket."""
     upsert(connection, buckets, [{"bucket_id": name, "next_slot": slot} for name, slot in next_free.items()])
-    if rows:
-        connection.execute(insert(slots), rows)
+    insert_rows(connection, slots, rows)
 
 
 def seated_images(connection: Connection, seats: tuple[str, range] | None = None) -> pa.Table:

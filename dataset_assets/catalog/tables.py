@@ -10,7 +10,8 @@ _FETCH = 1_000  # rows a fetch: few Python objects alive at once, which the coll
 
 def fetch_table(connection: Connection, statement: Select[Any], schema: pa.Schema) -> pa.Table:
     """Return the rows of `statement`, whose columns stand in the order of `schema`, as a table of that schema."""
-    result = connection.execute(statement)
+    # A server sends them in such portions as well: of all at a time it would be their texts that are in memory.
+    result = connection.execute(statement, execution_options={"stream_results": True, "max_row_buffer": _FETCH})
     batches = []
     while rows := result.fetchmany(_FETCH):
         columns = zip(*rows, strict=True)

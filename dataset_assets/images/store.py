@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from dataset_assets.errors import StorageError
 from dataset_assets.records import Crop, Drop
+from dataset_assets.storage.location import Location
 from dataset_assets.storage.parquet import open_table, read_table, writing_table
 
 # Where `reason` is not "", there is no crop and the columns after `timeout` are empty.
@@ -71,7 +71,7 @@ def make_row(slot: int, key: str, image_id: str, made_from: str, result: Crop | 
     }
 
 
-def find_reusable(path: Path, timeout_seconds: float) -> dict[str, int]:
+def find_reusable(path: Location, timeout_seconds: float) -> dict[str, int]:
     """Return the numbers of the rows that can be copied, by what they were made from; none of a damaged file.
 
     An image that took too long is tried again only when it is given another time.
@@ -91,16 +91,16 @@ def find_reusable(path: Path, timeout_seconds: float) -> dict[str, int]:
 
 
 @contextmanager
-def writing_crops(path: Path) -> Iterator[pq.ParquetWriter]:
+def writing_crops(path: Location) -> Iterator[pq.ParquetWriter]:
     """Yield a writer of tables of at most ROW_GROUP rows. Raises StorageError."""
     ranged = ["slot"]
     with writing_table(path, CROP_SCHEMA, compression="none", ranged=ranged, repeating=_REPEATING) as writer:
         yield writer
 
 
-def read_crops(path: Path) -> Iterator[Row]:
+def read_crops(path: Location) -> Iterator[Row]:
     """Yield the rows of a file, some megabytes in memory at a time. Raises StorageError."""
-    with open_table(path) as file:
+    with open_table(path, whole=True) as file:
         for group in range(file.num_row_groups):
             yield from file.read_row_group(group).to_pylist()
 
@@ -139,7 +139,7 @@ class CropRows:
 
 
 @contextmanager
-def open_rows(path: Path) -> Iterator[CropRows]:
+def open_rows(path: Location) -> Iterator[CropRows]:
     """Yield the rows of a file by number. Raises StorageError."""
-    with open_table(path) as file:
+    with open_table(path, whole=True) as file:
         yield CropRows(file)

@@ -41,7 +41,7 @@ def list_parsed(work: Work) -> list[ParsedFile]:
         ParsedFile(
             number=piece.number,
             name=piece.facts["file"],
-            path=layout.root / piece.path,
+            path=layout.local / piece.path,
             groups=tuple((first, last, size) for first, last, size in piece.facts["groups"]),
         )
         for piece in ordered

@@ -50,7 +50,7 @@ def index_records(
     progress.finish()
     if not allow_empty:
         pieces = {piece.number: piece for piece in work.pieces}
-        refuse_empty(dataset.layout.root, [pieces[file.number] for file in files], before)
+        refuse_empty(dataset.layout.local, [pieces[file.number] for file in files], before)
     return _finish(work, files)
 
 
@@ -75,7 +75,7 @@ def list_faults(dataset: Dataset) -> Iterator[dict[str, Any]]:
         state = load_states(connection, [""]).get((Stage.CAPTION_RECORDS, ""))
     for number in state.report["order"] if state else ():
         if number in pieces:
-            yield from read_list((dataset.layout.root / pieces[number].path).with_suffix(LISTED))
+            yield from read_list((dataset.layout.local / pieces[number].path).with_suffix(LISTED))
     for key in dataset.settings.records.ranges if dataset.settings.records else ():
         yield from read_list(dataset.layout.record_captions(key).with_suffix(LISTED))
 
@@ -192,7 +192,7 @@ def _finish(work: Work, files: Sequence[RecordFile]) -> Outcome:
 
 def _forget_ranges(work: Work) -> None:
     """Remove the chosen captions of ranges that the settings no longer have; their tars are trainer/tars/stage.py's."""
-    records, root = work.dataset.settings.records, work.dataset.layout.root
+    records, root = work.dataset.settings.records, work.dataset.layout.local
     ranges = records.ranges if records else {}
     with work.dataset.catalog.reading() as connection:
         states = [key for stage, key in load_states(connection) if stage == Stage.RECORD_CAPTIONS]

@@ -1,5 +1,6 @@
 """dataset.toml: its tables as frozen models, and how it is read. Nothing else of the project is known here."""
 
+from dataset_assets.settings.automation import JOBS, AutomationSettings, Job
 from dataset_assets.settings.captions import (
     CaptionSettings,
     ChatSettings,
@@ -11,7 +12,6 @@ from dataset_assets.settings.captions import (
 )
 from dataset_assets.settings.load import CONFIG_VARIABLE, DEFAULT_CONFIG, find_config, load_settings, parse_settings
 from dataset_assets.settings.models import (
-    AutomationSettings,
     BucketSettings,
     CropSettings,
     DatasetSettings,
@@ -41,6 +41,7 @@ from dataset_assets.settings.sources import (
 __all__ = [
     "CONFIG_VARIABLE",
     "DEFAULT_CONFIG",
+    "JOBS",
     "AutomationSettings",
     "BucketSettings",
     "CaptionSettings",
@@ -54,6 +55,7 @@ __all__ = [
     "GallerySettings",
     "ImageSettings",
     "ImportedSettings",
+    "Job",
     "ParquetSettings",
     "RecordSettings",
     "RecordVariantSettings",

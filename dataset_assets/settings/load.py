@@ -16,7 +16,7 @@ from dataset_assets.settings.models import Settings
 
 CONFIG_VARIABLE = "DATASET_CONFIG"
 DEFAULT_CONFIG = "dataset.toml"
-_SECRETIVE = frozenset(("base_url", "api_key_env"))  # where people put keys by mistake: what was given is not shown
+_SECRETIVE = frozenset(("base_url", "api_key_env", "catalog"))  # there are keys in them: what was given is not shown
 _LARGEST_PROMPT = 1 << 20  # bytes
 
 

@@ -1,21 +1,31 @@
 """The tables of dataset.toml as frozen models: every key, its default and what is allowed. No file is read here.
 
-[captions] is in captions.py, [[sources]] in sources.py, [records] and [trainer] in records.py.
+[automation] is in automation.py, [captions] in captions.py, [[sources]] in sources.py, [records] and [trainer] in
+records.py.
 """
 
 import os
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
+from dataset_assets.settings.automation import AutomationSettings
 from dataset_assets.settings.base import Model, show
 from dataset_assets.settings.captions import CaptionSettings
 from dataset_assets.settings.records import RecordSettings, TrainerSettings
 from dataset_assets.settings.sources import FilePath, FolderSettings, SourceSettings
+from dataset_assets.storage.layout import Layout
+from dataset_assets.storage.location import Location, check_location, is_local, make_location
 
-_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+LOCAL_FOLDER = ".dataset_assets"  # beside the settings file: Dagster's records and locks, of roots in object stores
+
+_DIGITS = 16  # of the hash of such a root, which names its folder there
+
+_OWNER = re.compile(r"team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")  # what Dagster takes for one
+_DATABASE = re.compile(r"postgresql(\+psycopg)?://|sqlite:////[^/]")
 
 
 def _corners(corners: tuple[int, ...]) -> tuple[int, ...]:
@@ -24,10 +34,21 @@ def _corners(corners: tuple[int, ...]) -> tuple[int, ...]:
     return corners
 
 
-def _time_of_day(text: str) -> str:
-    if text and not _TIME_OF_DAY.fullmatch(text):
-        raise ValueError('a time of day such as "03:00", or "" for never')
-    return text
+def _owner(name: str) -> str:
+    if not _OWNER.fullmatch(name):
+        raise ValueError('an e-mail address, or "team:NAME"')
+    return name
+
+
+def _database(url: str) -> str:
+    if url and not _DATABASE.match(url):
+        raise ValueError('"postgresql://user@host/database", "sqlite:////absolute/path", or "" for a file in the root')
+    return url
+
+
+def _withhold(_: str) -> str:
+    """Leave out where the catalog is: it shapes nothing that is made, and there may be a password in it."""
+    return ""
 
 
 Corner = Annotated[int, Field(ge=0, le=3)]
@@ -38,11 +59,11 @@ class DatasetSettings(Model):
 
     name: Annotated[str, Field(min_length=1, max_length=96)] = "my-dataset"
     root: FilePath = "data"
-    catalog: str = ""
+    catalog: Annotated[str, AfterValidator(_database), PlainSerializer(_withhold), Field(repr=False)] = ""
     license: Annotated[str, Field(min_length=1)] = "other"
     description: str = ""
     language: str = "en"
-    owners: tuple[Annotated[str, Field(pattern=r"^(team:.+|[^@\s]+@[^@\s]+)$")], ...] = ()  # shown by Dagster
+    owners: tuple[Annotated[str, AfterValidator(_owner)], ...] = ()  # whom Dagster names
 
 
 Proto = Annotated[str, Field(pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$")]  # width x height at the 1024 base
@@ -123,7 +144,7 @@ class GallerySettings(Model):
     """The page with which a person looks the dataset over. It is no part of the export."""
 
     enabled: bool = True
-    images: Annotated[int, Field(ge=1, le=100_000)] = 400  # of a larger dataset a sample of every bucket
+    images: Annotated[int, Field(ge=1, le=100_000)] = 240  # of a larger dataset a sample of every bucket
     drops: Annotated[int, Field(ge=0, le=10_000)] = 12  # examples of each reason for which images were left out
 
 
@@ -131,15 +152,6 @@ class WorkSettings(Model):
     """How much of the machine is used. Nothing here changes a byte of the export."""
 
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
-
-
-class AutomationSettings(Model):
-    """What happens by itself while Dagster's daemon runs."""
-
-    watch: bool = True
-    interval_seconds: Annotated[int, Field(ge=5, le=86_400)] = 30
-    settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5
-    nightly: Annotated[str, AfterValidator(_time_of_day)] = "03:00"
 
 
 class Settings(Model):
@@ -183,10 +195,31 @@ class Settings(Model):
             raise ValueError(f"sources: names {show(tuple(names))} given; allowed: each name once")
         return self
 
+    @model_validator(mode="after")
+    def _root_is_possible(self) -> Self:
+        if is_local(self.root):
+            return self
+        if fault := check_location(self.dataset.root):
+            raise ValueError(f"dataset.root: allowed: a folder, or {fault}")
+        if not self.dataset.catalog:
+            raise ValueError(
+                'dataset.catalog: "" given, and a database cannot lie in the object store that dataset.root names; '
+                'allowed: "postgresql://user@host/database", or "sqlite:////absolute/path" on this machine'
+            )
+        if self.records or self.trainer:
+            raise ValueError(f"dataset.root: {show(self.dataset.root)} given; records and trainer need a local folder")
+        return self
+
     @property
-    def root(self) -> Path:
+    def root(self) -> Location:
         """The folder every artifact goes under, absolute."""
-        return self.resolve(self.dataset.root)
+        return make_location(self.dataset.root, self.folder)
+
+    @property
+    def layout(self) -> Layout:
+        """Where everything lies. What has to be on a local disk lies beside the file, where the root is not on one."""
+        digest = sha256(str(self.root).encode()).hexdigest()[:_DIGITS]
+        return Layout(self.root, None if is_local(self.root) else self.folder / LOCAL_FOLDER / digest)
 
     @property
     def workers(self) -> int:

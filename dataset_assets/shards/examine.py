@@ -7,7 +7,6 @@ check.py.
 from collections.abc import Iterator
 from hashlib import file_digest
 from itertools import groupby, islice
-from pathlib import Path
 
 from dataset_assets.release.manifest import ShardEntry
 from dataset_assets.release.samples import SamplesCheck
@@ -17,13 +16,14 @@ from dataset_assets.shards.index import Row, describe_sample
 from dataset_assets.shards.report import NO_TABLES, Fault, ShardReport, Tables
 from dataset_assets.shards.sample import MEMBERS
 from dataset_assets.shards.tar import Member, Place, TarError, TarReader
+from dataset_assets.storage.location import Location
 
 _MOST_FAULTS = 100  # of one tar; a systematic fault must not fill the memory with a line a sample
 _DIGEST = 32  # bytes
 
 
 def examine_shard(
-    path: Path, entry: ShardEntry, promise: Promise, tables: Tables = NO_TABLES, *, pixels: bool = False
+    path: Location, entry: ShardEntry, promise: Promise, tables: Tables = NO_TABLES, *, pixels: bool = False
 ) -> ShardReport:
     """Check the tar at `path` against its manifest entry and what is promised of its samples.
 
@@ -60,7 +60,7 @@ def examine_shard(
     return ShardReport(faults=tuple(faults), samples=samples, digests=bytes(digests), bytes=read)
 
 
-def _read_hash(path: Path) -> str:
+def _read_hash(path: Location) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 

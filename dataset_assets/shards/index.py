@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -18,6 +17,7 @@ from dataset_assets.errors import DamagedError
 from dataset_assets.shards.sample import MEMBERS, check_fields
 from dataset_assets.shards.tar import Place, TarError, list_places
 from dataset_assets.storage.atomic import remove
+from dataset_assets.storage.location import Location
 from dataset_assets.storage.parquet import open_table, writing_table
 
 _COLUMNS = (
@@ -85,7 +85,7 @@ def describe_sample(shard: str, places: Sequence[Place], text: bytes, fields: by
 
 
 @contextmanager
-def writing_samples(path: Path) -> Iterator[pq.ParquetWriter]:
+def writing_samples(path: Location) -> Iterator[pq.ParquetWriter]:
     """Yield a writer of tables with the columns of SAMPLE_SCHEMA; the same tables give the same bytes."""
     with writing_table(path, SAMPLE_SCHEMA, compression="zstd", ranged=_RANGED, repeating=_REPEATING) as writer:
         yield writer
@@ -111,8 +111,8 @@ def write_groups(writer: pq.ParquetWriter, tables: Iterable[pa.Table]) -> None:
         writer.write_table(pa.concat_tables(parts).combine_chunks())
 
 
-def read_index(path: Path, count: int) -> Iterator[pa.Table]:
-    """Yield the `count` rows of a tar's index, a row group at a time.
+def read_index(path: Location, count: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the `count` rows of a tar's index, a row group at a time; all columns unless some are named.
 
     A damaged index is removed, so that the next build makes it anew. Raises DamagedError, which says so; StorageError
     where there is none.
@@ -122,13 +122,13 @@ def read_index(path: Path, count: int) -> Iterator[pa.Table]:
             if file.schema_arrow != SAMPLE_SCHEMA or file.metadata.num_rows != count:
                 raise DamagedError(f"{path} is not the index of {count} samples")
             for group in range(file.num_row_groups):
-                yield file.read_row_group(group)
+                yield file.read_row_group(group, columns)
     except DamagedError as error:
         remove(path)
         raise DamagedError(f"{path} was damaged and has been removed: build again, and it is made anew") from error
 
 
-def scan_tar(tar: Path, shard: str) -> Iterator[Row]:
+def scan_tar(tar: Location, shard: str) -> Iterator[Row]:
     """Yield the rows of a tar that is there already, the path `shard` of its export; no image is read.
 
     Raises TarError where it is not a tar that the writer wrote, or cannot be read.

@@ -65,7 +65,7 @@ def admit(crops: Iterable[pa.Table], chosen: pa.Table, shard: Shard, tally: Tall
         captions = chosen.take(pa.array(_find_rows(slots, group["slot"].to_numpy(), shard)))
         if group["reason"].null_count or captions["drop"].null_count:
             raise DamagedError(f"{shard.path}: of some samples it is not said whether they belong into it")
-        reasons = _give_reasons(group["reason"], captions, shard)
+        reasons = give_reasons(group["reason"], captions, shard.missing_caption_policy)
         kept = pc.equal(reasons, "")
         counts = pc.value_counts(reasons.filter(pc.invert(kept))).to_pylist()
         tally.drops.update({count["values"]: count["counts"] for count in counts})
@@ -89,10 +89,13 @@ def _find_rows(slots: NDArray[np.int64], wanted: NDArray[np.int64], shard: Shard
     return places
 
 
-def _give_reasons(reasons: pa.ChunkedArray, captions: pa.Table, shard: Shard) -> pa.ChunkedArray:
-    """Return why each sample is left out, "" for one that is not."""
+def give_reasons(reasons: pa.ChunkedArray, captions: pa.Table, missing_caption_policy: str) -> pa.ChunkedArray:
+    """Return why each sample is left out, "" for one that is not.
+
+    `reasons` are those of the crops' file, `captions` the rows of the selection for the same slots.
+    """
     reasons = pc.if_else(pc.equal(reasons, ""), captions["drop"], reasons)
-    if shard.missing_caption_policy == "drop":
+    if missing_caption_policy == "drop":
         lost = pc.and_(pc.equal(reasons, ""), pc.less(captions["selector_index"], 0))
         reasons = pc.if_else(lost, DropReason.NO_CAPTION.value, reasons)
     return reasons

@@ -23,7 +23,7 @@ from dataset_assets.catalog.state import (
     put_state,
     void_state,
 )
-from dataset_assets.damage import INDEX, is_whole
+from dataset_assets.damage import INDEX, is_whole, survey
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError
 from dataset_assets.freshness import fingerprint
@@ -31,6 +31,7 @@ from dataset_assets.settings import Settings
 from dataset_assets.shards.partition import Partition, slots_per_partition
 from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove
+from dataset_assets.storage.location import path_in
 from dataset_assets.storage.parquet import read_table, write_table
 from dataset_assets.work import Outcome, holding_lock
 
@@ -61,9 +62,9 @@ def write_plans(dataset: Dataset) -> PlanChanges:
         seated = seated_images(connection)
         states = load_states(connection)
         pieces = load_pieces(connection)
-    whole = {
-        piece.partition for piece in pieces if piece.stage == Stage.SHARD_PLANS and is_whole(dataset.layout, piece)
-    }
+    plans = [piece for piece in pieces if piece.stage == Stage.SHARD_PLANS]
+    look = survey(dataset.layout, plans)
+    whole = {piece.partition for piece in plans if is_whole(dataset.layout, piece, look)}
     digests: dict[str, str] = {}
     changed = []
     for partition, rows in _cut(dataset.settings, seated):
@@ -164,7 +165,7 @@ def _write(dataset: Dataset, partition: Partition, rows: pa.Table, digests: Mapp
     piece = Piece(
         stage=Stage.SHARD_PLANS,
         partition=partition.key,
-        path=str(path.relative_to(dataset.layout.root)),
+        path=path_in(dataset.layout.root, path),
         bytes=path.stat().st_size,
     )
     with dataset.catalog.writing() as connection:

@@ -1,7 +1,8 @@
 """What a verification says, faults and reports, and which tables go with a tar. No check is here."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
+
+from dataset_assets.storage.location import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ class ShardReport:
 class Tables:
     """The tables that say something of one tar and are compared with it; None where there is no such table."""
 
-    samples: Path | None = None
+    samples: Location | None = None
     first: int = 0  # row of the tar's first sample in `samples`, from 0
-    webshart: Path | None = None
+    webshart: Location | None = None
 
 
 NO_TABLES = Tables()

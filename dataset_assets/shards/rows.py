@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,6 +10,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataset_assets.shards.index import SAMPLE_SCHEMA
+from dataset_assets.storage.location import Location
+from dataset_assets.storage.parquet import open_file
 
 Column = Sequence[Any] | NDArray[Any]
 
@@ -19,7 +20,7 @@ class Rows:
     """Reads slices of a table that follow each other, each row group once. Use it as a context manager."""
 
     def __init__(self) -> None:
-        self._path: Path | None = None
+        self._path: Location | None = None
         self._file: pq.ParquetFile | None = None
         self._starts: list[tuple[int, int]] = []  # of each row group: its first row and the one behind its last
         self._group = -1
@@ -32,9 +33,9 @@ class Rows:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            self._file.close(force=True)
 
-    def read(self, path: Path, first: int, count: int) -> pa.Table:
+    def read(self, path: Location, first: int, count: int) -> pa.Table:
         """Return `count` rows from the row `first` on, fewer where the table ends.
 
         Raises OSError or ArrowException where they cannot be read.
@@ -48,8 +49,8 @@ class Rows:
         ]
         return pa.concat_tables([self._table.slice(0, 0), *parts])
 
-    def _open(self, path: Path) -> None:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+    def _open(self, path: Location) -> None:
+        file = open_file(path)
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         self.__exit__(None, None, None)
         self._path, self._file, self._group = path, file, -1

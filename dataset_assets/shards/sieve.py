@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from dataset_assets.shards.report import ShardReport, Tables
 from dataset_assets.shards.rows import Rows, same_rows
 from dataset_assets.shards.sample import NO_CAPTION
 from dataset_assets.shards.window import Headers, Spans, Window
+from dataset_assets.storage.location import Location
 
 _BATCH = 1024  # samples looked at together
 _EOI = b"\xff\xd9"
@@ -54,7 +54,7 @@ _SEEN = (
 )
 
 
-def sift_shard(path: Path, entry: ShardEntry, promise: Promise, tables: Tables, rows: Rows) -> ShardReport | None:
+def sift_shard(path: Location, entry: ShardEntry, promise: Promise, tables: Tables, rows: Rows) -> ShardReport | None:
     """Return the report of the tar at `path` when nothing is wrong with it and its tables, None where something may be.
 
     JPEGs are not decoded. `rows` reads `tables.samples`.

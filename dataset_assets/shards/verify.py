@@ -12,7 +12,6 @@ from contextlib import ExitStack, nullcontext
 from functools import partial
 from hashlib import file_digest
 from itertools import accumulate, chain
-from pathlib import Path
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from dataset_assets.shards.report import NO_TABLES, Fault, Report, ShardReport, 
 from dataset_assets.shards.rows import Rows
 from dataset_assets.shards.sieve import sift_shard
 from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST, EXPORT_SAMPLES
+from dataset_assets.storage.location import Location, find_files
 
 HOST_FILES = (".cache", ".git", ".gitattributes")  # what a host or its download tool puts beside an export
 DESKTOP_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")  # what looking at a folder leaves in it
@@ -40,10 +40,10 @@ _LONGEST_STRETCH = 8  # tars that one task reads: those of one bucket share row 
 _MOST_THREADS = 4  # a tenth of the work holds the interpreter's lock, so more would wait for each other
 _WORTH_A_PROCESS = 4 << 30  # bytes: hashing them takes some times as long as starting a process
 
-Task = tuple[Path, ShardEntry, Promise, Tables]
+Task = tuple[Location, ShardEntry, Promise, Tables]
 
 
-def verify(export: Path, *, workers: int = 0, pixels: bool = False, progress: Progress) -> Report:
+def verify(export: Location, *, workers: int = 0, pixels: bool = False, progress: Progress) -> Report:
     """Check an export with `workers` at a time, 0 for one a core, and return everything that is wrong with it.
 
     JPEGs are decoded where a tar's hash is not the manifest's; with `pixels` all of them are.
@@ -69,7 +69,7 @@ def verify(export: Path, *, workers: int = 0, pixels: bool = False, progress: Pr
     )
 
 
-def _find_tables(manifest: Manifest | None, files: Mapping[str, Path]) -> tuple[dict[str, Tables], list[Fault]]:
+def _find_tables(manifest: Manifest | None, files: Mapping[str, Location]) -> tuple[dict[str, Tables], list[Fault]]:
     """Return the tables of every tar by its path, and what is wrong with the listed files whatever the tars hold."""
     listed = {file.path: file for file in manifest.files or ()} if manifest else {}
     faults = [
@@ -92,7 +92,7 @@ def _find_tables(manifest: Manifest | None, files: Mapping[str, Path]) -> tuple[
     return tables, faults
 
 
-def _check_digest(path: Path, entry: FileEntry) -> Iterator[str]:
+def _check_digest(path: Location, entry: FileEntry) -> Iterator[str]:
     try:
         with path.open("rb") as file:
             size, digest = path.stat().st_size, file_digest(file, "sha256").hexdigest()
@@ -105,7 +105,7 @@ def _check_digest(path: Path, entry: FileEntry) -> Iterator[str]:
         yield f"the file's sha256 is {digest}, but the manifest says {entry.sha256}"
 
 
-def _read_manifest(path: Path) -> tuple[Manifest | None, list[Fault]]:
+def _read_manifest(path: Location) -> tuple[Manifest | None, list[Fault]]:
     """Return the manifest, None where it cannot be told what it says, and what is wrong with it."""
     try:
         manifest, reasons = check_manifest(load_manifest(path))
@@ -137,7 +137,7 @@ def check_files(manifest: Manifest | None, files: Set[str]) -> list[Fault]:
     return faults + [Fault(name, "", "the manifest does not list this file") for name in unlisted]
 
 
-def _check_card(manifest: Manifest | None, path: Path | None) -> list[Fault]:
+def _check_card(manifest: Manifest | None, path: Location | None) -> list[Fault]:
     """Return a fault where the card is of another export."""
     if manifest is None or path is None:
         return []
@@ -151,12 +151,11 @@ def _check_card(manifest: Manifest | None, path: Path | None) -> list[Fault]:
     return [Fault(EXPORT_CARD, "", f"it is of export {named[1]}, but the manifest is of {manifest.export_id}")]
 
 
-def list_files(export: Path) -> dict[str, Path]:
+def list_files(export: Location) -> dict[str, Location]:
     """Return every file in the export, by its path there, but what hosts and desktops put beside an export."""
-    paths = {path.relative_to(export).as_posix(): path for path in sorted(export.rglob("*")) if not path.is_dir()}
     return {
         name: path
-        for name, path in paths.items()
+        for name, path in find_files(export).items()
         if name.split("/")[0] not in HOST_FILES and path.name not in DESKTOP_FILES and not path.name.startswith(".nfs")
     }
 
@@ -210,7 +209,7 @@ def _verify_stretch(tasks: Sequence[Task], *, pixels: bool) -> list[ShardReport]
 
 
 def verify_shard(
-    path: Path,
+    path: Location,
     entry: ShardEntry,
     promise: Promise,
     tables: Tables = NO_TABLES,

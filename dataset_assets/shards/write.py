@@ -6,7 +6,6 @@ Each tar has an index, outside the export, made while the tar is written. Where 
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -23,6 +22,7 @@ from dataset_assets.shards.tar import TarError, TarWriter
 from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove, writing
 from dataset_assets.storage.layout import shard_path
+from dataset_assets.storage.location import Location
 from dataset_assets.storage.parquet import open_table, read_table
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
@@ -70,7 +70,7 @@ def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Tabl
     settings, layout = work.dataset.settings, work.dataset.layout
     made_from = fingerprint(fingerprint_settings(settings, Stage.SHARDS), crops.output, chosen.to_pydict())
     kept = work.keep(crops.number, made_from)
-    if kept and (is_indexed(layout, kept) or _index_again(work, partition, kept)):
+    if kept and (is_indexed(layout, kept, work.look) or _index_again(work, partition, kept)):
         return False
     remove(layout.manifest)  # which is written last: an export without it is not finished
     work.replace(crops.number)
@@ -112,9 +112,9 @@ def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Tabl
     return first is not None
 
 
-def _read_crops(path: Path) -> Iterator[pa.Table]:
+def _read_crops(path: Location) -> Iterator[pa.Table]:
     """Yield what a tar needs of a file of crops, a row group at a time: some megabytes. Raises StorageError."""
-    with open_table(path) as file:
+    with open_table(path, whole=True) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group, CROP_COLUMNS)
 

@@ -20,15 +20,15 @@ from dataset_assets.storage.layout import Layout
 
 def make_source(source: SourceSettings, settings: Settings, layout: Layout) -> Source:
     """Return the source that a table of the settings describes. It is not looked at yet."""
-    path, listings = settings.resolve(source.path), layout.listings(source.name)
+    path, listings, skip = settings.resolve(source.path), layout.listings(source.name), layout.local_folders
     match source:
         case FolderSettings():
-            return FolderSource(path=path, prefix=source.prefix, skip=layout.folders)
+            return FolderSource(path=path, prefix=source.prefix, skip=skip)
         case TarSettings():
             rule = IdRule(by=source.id, field=source.id_field if source.id == "json" else "")
-            return TarSource(path=path, listings=listings, prefix=source.prefix, rule=rule, skip=layout.folders)
+            return TarSource(path=path, listings=listings, prefix=source.prefix, rule=rule, skip=skip)
         case ExportSettings():
-            return ExportSource(path=path, listings=listings, prefix=source.prefix, skip=layout.folders)
+            return ExportSource(path=path, listings=listings, prefix=source.prefix, skip=skip)
         case ParquetSettings():
             columns = ColumnRule(image=source.image, id=source.id, metadata=source.metadata)
-            return ParquetSource(path=path, listings=listings, prefix=source.prefix, rule=columns, skip=layout.folders)
+            return ParquetSource(path=path, listings=listings, prefix=source.prefix, rule=columns, skip=skip)

@@ -1,15 +1,58 @@
-"""A part of a file as a file of its own."""
+"""Parts of an open file, read where they lie: by its descriptor, or of an object by ranges. Nothing is opened here."""
 
 import os
+from collections.abc import Hashable
 from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
-from typing import Any
+from typing import Any, Protocol
+
+from dataset_assets.sources.walk import FileState, state_of
+
+
+class Ranges(Protocol):
+    """A file that is read by ranges, always as it was when it was listed."""
+
+    @property
+    def state(self) -> FileState:
+        """What the listing says of it."""
+
+    @property
+    def identity(self) -> Hashable:
+        """What tells it from all other files, and from itself when it was another one."""
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        """Return `size` bytes from `offset` on, fewer where it ends. Raises OSError, ChangedError where it changed."""
+
+
+Handle = int | Ranges  # of an open file; an int is its descriptor
+
+
+class ChangedError(OSError):
+    """A file is not the one that was listed."""
+
+
+def read_at(file: Handle, size: int, offset: int) -> bytes:
+    """Return `size` bytes from `offset` on, fewer where the file ends. Raises OSError."""
+    return os.pread(file, size, offset) if isinstance(file, int) else file.read_at(size, offset)
+
+
+def find_state(file: Handle) -> FileState:
+    """Return what is known of an open file. Raises OSError."""
+    return state_of(os.fstat(file)) if isinstance(file, int) else file.state
+
+
+def identify(file: Handle) -> Hashable:
+    """Return what is another value when the file is another one, or has another content. Raises OSError."""
+    if not isinstance(file, int):
+        return file.identity
+    status = os.fstat(file)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class Slice(RawIOBase):
-    """Some bytes of an open file, read where they lie: other readers of the file do not notice."""
+    """Some bytes of an open file as a file of its own: other readers of the file do not notice."""
 
-    def __init__(self, file: int, offset: int, size: int) -> None:
-        self._file = os.dup(file)
+    def __init__(self, file: Handle, offset: int, size: int) -> None:
+        self._file = os.dup(file) if isinstance(file, int) else file
         self._offset = offset
         self._size = size
         self._position = 0
@@ -25,7 +68,7 @@ class Slice(RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer, as far as there are bytes; return how many these were."""
         wanted = max(0, min(len(buffer), self._size - self._position))
-        data = os.pread(self._file, wanted, self._offset + self._position)
+        data = read_at(self._file, wanted, self._offset + self._position)
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -40,6 +83,6 @@ class Slice(RawIOBase):
 
     def close(self) -> None:
         """Close it; the file that it is a part of stays as it is."""
-        if not self.closed:
+        if not self.closed and isinstance(self._file, int):
             os.close(self._file)
         super().close()

@@ -24,14 +24,14 @@ class FileState(NamedTuple):
     """What the folder says of a file, without opening it."""
 
     size: int = 0  # bytes
-    mtime_ns: int = 0
+    stamp: int | str = 0  # another one when it was written again: of a disk mtime in nanoseconds, of an object its etag
     modified: float = 0  # unix seconds
     fault: tuple[DropReason, str] | None = None  # why it cannot be read
 
     @property
     def version(self) -> str:
         """A text that differs when the file differs, "" where it cannot be read."""
-        return "" if self.fault else f"{self.size}-{self.mtime_ns}"
+        return "" if self.fault else f"{self.size}-{self.stamp}"
 
 
 def walk(root: Path, offered: frozenset[str], skip: tuple[Path, ...] = ()) -> Iterator[tuple[str, Files]]:

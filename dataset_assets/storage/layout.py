@@ -1,7 +1,10 @@
-"""The paths of every artifact under a dataset's root. No reading and no writing."""
+"""The paths of every artifact under a dataset's root. No file is read or written here."""
 
 from dataclasses import dataclass
 from pathlib import Path
+
+from dataset_assets.errors import StorageError
+from dataset_assets.storage.location import Location, make_folder
 
 EXPORT_MANIFEST = "manifest.json"
 EXPORT_CARD = "README.md"
@@ -17,90 +20,103 @@ def shard_path(bucket_id: str, shard: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A dataset's root and what lies under it."""
+    """A dataset's root and what lies under it.
 
-    root: Path
+    `home` is the folder of what has to be on a local disk; it is left out where it is the root.
+    """
+
+    root: Location
+    home: Path | None = None
+
+    @property
+    def local(self) -> Path:
+        """The folder of what has to be on a local disk: locks, databases, and what is made of records."""
+        if isinstance(self.root, Path):
+            return self.root
+        if self.home is None:
+            raise ValueError(f"{self.root} needs a local folder beside it")
+        return self.home
 
     @property
     def catalog(self) -> Path:
         """The SQLite catalog, where no other database is configured."""
-        return self.root / "dataset.sqlite"
+        return self.local / "dataset.sqlite"
 
     @property
     def dagster_home(self) -> Path:
         """Dagster's own folder, where DAGSTER_HOME does not name another."""
-        return self.root / ".dagster"
+        return self.local / ".dagster"
 
     @property
     def lock(self) -> Path:
         """The file that a build holds locked."""
-        return self.root / ".build.lock"
+        return self.local / ".build.lock"
 
     @property
     def locks(self) -> Path:
         """The folder of the files that stages hold locked while they run."""
-        return self.root / ".locks"
+        return self.local / ".locks"
 
-    def plan(self, partition: str) -> Path:
+    def plan(self, partition: str) -> Location:
         """The rows of one partition."""
         return self.root / "plans" / f"{partition}.parquet"
 
-    def crops(self, bucket_id: str, shard: int) -> Path:
+    def crops(self, bucket_id: str, shard: int) -> Location:
         """The crops of one shard."""
         return self.root / "crops" / bucket_id / f"shard-{shard:06d}.parquet"
 
-    def selection(self, partition: str) -> Path:
+    def selection(self, partition: str) -> Location:
         """The waterfall's choices for one partition."""
         return self.root / "selection" / f"{partition}.parquet"
 
-    def review(self, partition: str) -> Path:
+    def review(self, partition: str) -> Location:
         """What was found in the captions of one partition."""
         return self.root / "review" / f"{partition}.parquet"
 
-    def listings(self, source: str) -> Path:
+    def listings(self, source: str) -> Location:
         """The folder in which a source keeps what it knows of its archives between two scans."""
         return self.root / "listings" / source
 
-    def index(self, bucket_id: str, shard: int) -> Path:
+    def index(self, bucket_id: str, shard: int) -> Location:
         """What lies where in one tar: a row a sample."""
         return self.root / "index" / bucket_id / f"shard-{shard:06d}.parquet"
 
     @property
-    def export(self) -> Path:
+    def export(self) -> Location:
         """The folder that is published."""
         return self.root / "export"
 
-    def tar(self, bucket_id: str, shard: int) -> Path:
+    def tar(self, bucket_id: str, shard: int) -> Location:
         """One tar of the export."""
         return self.export / shard_path(bucket_id, shard)
 
     @property
-    def samples(self) -> Path:
+    def samples(self) -> Location:
         """The table of the export's samples."""
         return self.export / EXPORT_SAMPLES
 
     @property
-    def manifest(self) -> Path:
+    def manifest(self) -> Location:
         """The export's manifest."""
         return self.export / EXPORT_MANIFEST
 
-    def chart(self, name: str) -> Path:
+    def chart(self, name: str) -> Location:
         """One of the pictures that the dataset card shows."""
         return self.export / EXPORT_CHARTS / f"{name}.png"
 
     @property
-    def card(self) -> Path:
+    def card(self) -> Location:
         """The export's dataset card."""
         return self.export / EXPORT_CARD
 
     @property
     def parsed(self) -> Path:
         """The folder of what was read of each file of records: the texts that can become captions."""
-        return self.root / "records" / "parsed"
+        return self.local / "records" / "parsed"
 
     def record_captions(self, tars: str) -> Path:
         """The chosen captions of a range of 1k tars."""
-        return self.root / "records" / "captions" / f"{tars}.parquet"
+        return self.local / "records" / "captions" / f"{tars}.parquet"
 
     def numbered_tar(self, kind: str, number: str) -> Path:
         """One of the 1k tars, of `kind` captions or the variant whose texts they are; beside it is its index, .json."""
@@ -109,15 +125,15 @@ class Layout:
     @property
     def numbered_tars(self) -> Path:
         """The folder of the 1k tars, a folder a kind in it."""
-        return self.root / EXPORT_1K
+        return self.local / EXPORT_1K
 
     @property
     def trainer(self) -> Path:
         """The folder of the metadata that trainers read."""
-        return self.root / "trainer"
+        return self.local / "trainer"
 
     @property
-    def folders(self) -> tuple[Path, ...]:
+    def folders(self) -> tuple[Location, ...]:
         """Every folder under the root that is ours: none of a user's files are in them."""
         images = (
             "plans",
@@ -135,21 +151,35 @@ class Layout:
         return tuple(self.root / name for name in names)
 
     @property
-    def near_duplicates(self) -> Path:
+    def local_folders(self) -> tuple[Path, ...]:
+        """Those of our folders that are on a local disk, where a source may lie beside them."""
+        return tuple(folder for folder in self.folders if isinstance(folder, Path)) or (self.local,)
+
+    @property
+    def near_duplicates(self) -> Location:
         """The images that look alike, for a person to look over."""
         return self.root / "duplicates" / "near.parquet"
 
     @property
-    def gallery(self) -> Path:
+    def gallery(self) -> Location:
         """The folder of the page with which a person looks the dataset over."""
         return self.root / "gallery"
 
     @property
-    def gallery_page(self) -> Path:
+    def gallery_page(self) -> Location:
         """What to open in a browser."""
         return self.gallery / "index.html"
 
     @property
-    def contact_sheet(self) -> Path:
+    def contact_sheet(self) -> Location:
         """A picture of a few crops of every bucket."""
         return self.root / "preview" / "contact_sheet.png"
+
+
+def prepare(layout: Layout) -> None:
+    """Make the folders that a dataset needs before anything is in them. Raises StorageError."""
+    for folder in (layout.root, layout.local):
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise StorageError(f"cannot make the dataset's root {folder}: {error.strerror}") from None

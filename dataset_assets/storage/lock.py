@@ -1,24 +1,79 @@
-"""Who may work on a dataset at a time. The operating system frees the locks of a process that is killed.
+"""Who may work on a dataset at a time: what a stage can ask for, and how files of the operating system give it.
 
-Two builds exclude each other for as long as they last (`locked`). Stages exclude each other only while they run
-(`holding`): those of the whole dataset all others, those of one partition the same partition's.
+Two builds exclude each other for as long as they last. Stages exclude each other only while they run: those of the
+whole dataset all others, those of one partition the same partition's. Whoever is killed frees what it held. Files hold
+on one machine; where the catalog is on a server the locks are there, too (catalog/locks.py).
 """
 
 import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from dataset_assets.errors import StorageError
 
 WAIT_SECONDS = 600.0  # for a stage of another process: a large one takes minutes, one that hangs is not waited for
 
-_POLL_SECONDS = 0.2
+POLL_SECONDS = 0.2
 _GLANCE_SECONDS = 1.0  # longer than `is_locked` of another process keeps a build lock
+
+
+class Locks(Protocol):
+    """The locks of one dataset. Each holds until its block ends, or its process."""
+
+    def building(self) -> AbstractContextManager[None]:
+        """Hold the lock of builds. Raises StorageError, naming the process, when another one holds it."""
+
+    def is_building(self) -> bool:
+        """Return whether a process holds the lock of builds."""
+
+    def holding(
+        self, partitions: Iterable[str] | None = None, *, wait_seconds: float = WAIT_SECONDS
+    ) -> AbstractContextManager[None]:
+        """Hold the dataset's lock: with partitions shared, and theirs alone; without, all of it alone.
+
+        Raises StorageError, naming the process, when others hold it for longer than `wait_seconds`.
+        """
+
+    def waiting(self, name: str) -> AbstractContextManager[None]:
+        """Hold the lock of this name, alone, however long others hold it before."""
+
+    def close(self) -> None:
+        """Let go of what is needed to take locks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileLocks:
+    """The locks of a dataset that one machine works on."""
+
+    build: Path  # the file that a build holds locked
+    folder: Path  # of those that stages hold locked while they run
+
+    def building(self) -> AbstractContextManager[None]:
+        """Hold the lock of builds."""
+        return locked(self.build)
+
+    def is_building(self) -> bool:
+        """Return whether a process holds the lock of builds."""
+        return is_locked(self.build)
+
+    def holding(
+        self, partitions: Iterable[str] | None = None, *, wait_seconds: float = WAIT_SECONDS
+    ) -> AbstractContextManager[None]:
+        """Hold the dataset's lock."""
+        return holding(self.folder, partitions, wait_seconds=wait_seconds)
+
+    def waiting(self, name: str) -> AbstractContextManager[None]:
+        """Hold the lock of this name."""
+        return waiting(self.folder / name)
+
+    def close(self) -> None:
+        """Do nothing: a lock's file is open only while it is held."""
 
 
 @contextmanager
@@ -88,7 +143,7 @@ def _wait(file: IO[str], mode: int, seconds: float) -> bool:
     while not _try(file, mode):
         if time.monotonic() >= end:
             return False
-        time.sleep(_POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
     with suppress(OSError):  # on a full disk: it only tells others who has it
         _sign(file)
     return True

@@ -7,33 +7,60 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_assets.errors import DamagedError, StorageError
 from dataset_assets.storage.atomic import writing
+from dataset_assets.storage.location import Location
+from dataset_assets.storage.objects import ObjectPath
+from dataset_assets.storage.store import ObjectError
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+def read_table(path: Location, columns: list[str] | None = None) -> pa.Table:
     """Return a Parquet file, or some of its columns. Raises StorageError where it is missing or damaged."""
-    with open_table(path) as file:
+    with open_table(path, whole=columns is None) as file:
         return file.read(columns)
 
 
 @contextmanager
-def open_table(path: Path) -> Iterator[pq.ParquetFile]:
-    """Yield a Parquet file, of which the footer is read. Raises StorageError where it is missing or damaged."""
+def open_table(path: Location, *, whole: bool = False) -> Iterator[pq.ParquetFile]:
+    """Yield a Parquet file, of which the footer is read. Raises StorageError where it is missing or damaged.
+
+    `whole` says that nearly all of it will be read, in its order: an object is then fetched ahead of its reader.
+    """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        file = open_file(path, whole=whole)
+        try:
             yield file
+        finally:
+            file.close(force=True)
+    except ObjectError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last: of the columns' names
         if isinstance(error, OSError) and error.errno:  # the system's, in words of Arrow's; damage has no number
             raise StorageError(f"cannot read {path}: {os.strerror(error.errno)}") from error
         raise DamagedError(f"{path} is damaged: {error}; remove it and build again") from error
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def open_file(path: Location, *, whole: bool = False) -> pq.ParquetFile:
+    """Return a Parquet file, of which the footer is read; close it with `force=True`.
+
+    Raises OSError, ArrowException or UnicodeDecodeError: `open_table` says of them what is wrong.
+    """
+    if not isinstance(path, ObjectPath):
+        return pq.ParquetFile(cast("Path", path), page_checksum_verification=True)
+    source = path.open("rb") if whole else path.open_ranges()
+    try:
+        return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=not whole)
+    except BaseException:
+        source.close()
+        raise
+
+
+def write_table(path: Location, table: pa.Table) -> None:
     """Write a table as `path`. Raises StorageError."""
     with writing(path) as file:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)
@@ -41,7 +68,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 @contextmanager
 def writing_table(
-    path: Path,
+    path: Location,
     schema: pa.Schema,
     *,
     compression: str,

@@ -11,7 +11,7 @@ from dataset_assets.progress import Silence
 from dataset_assets.shards.tar import TarReader
 from dataset_assets.shards.verify import verify
 from dataset_assets.stages import Stage
-from dataset_assets_tests.datasets import Built, add_photo, build_library, settings_in
+from dataset_assets_tests.datasets import Built, add_photo, build_library, on_disk, settings_in
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def slots(dataset: Dataset) -> list[int]:
 def members(dataset: Dataset) -> dict[str, bytes]:
     """Return every member of every tar, by name."""
     found: dict[str, bytes] = {}
-    for path in sorted(dataset.layout.export.rglob("*.tar")):
+    for path in sorted(on_disk(dataset.layout.export).rglob("*.tar")):
         with path.open("rb") as file:
             found |= {member.name: member.data for member in TarReader(file)}
     return found
@@ -65,7 +65,7 @@ def test_gaps_are_closed_and_nothing_is_encoded(dataset: Dataset) -> None:
     assert names(dataset) == order
     assert encoded(built) == 0
     assert members(dataset) == before
-    assert [path.name for path in sorted(dataset.layout.export.rglob("*.tar"))] == [
+    assert [path.name for path in sorted(on_disk(dataset.layout.export).rglob("*.tar"))] == [
         f"shard-{number:06d}.tar" for number in range(3)
     ]
     assert verify(dataset.layout.export, workers=1, progress=Silence()).ok
@@ -96,7 +96,7 @@ def test_shards_before_the_first_gap_are_left_alone(tmp_path: Path) -> None:
         add_photo(tmp_path, f"{seed:02d}.jpg", seed=seed)
     with open_dataset(settings_in(tmp_path)) as dataset:
         build_library(dataset)
-        first, *_ = sorted(dataset.layout.export.rglob("*.tar"))
+        first, *_ = sorted(on_disk(dataset.layout.export).rglob("*.tar"))
         stamp = first.stat().st_mtime_ns
         (tmp_path / "raw" / names(dataset)[5]).unlink()
         build_library(dataset)
@@ -133,7 +133,7 @@ def test_an_interrupted_repacking_is_repeated(dataset: Dataset) -> None:
     before = members(dataset)
     with dataset.catalog.reading() as connection:
         (bucket_id,) = next_slots(connection)
-    obstacle = dataset.layout.crops(bucket_id, 1)
+    obstacle = on_disk(dataset.layout.crops(bucket_id, 1))
     aside = obstacle.rename(obstacle.with_suffix(".aside"))
     obstacle.mkdir()
     with pytest.raises(StorageError):
@@ -154,7 +154,7 @@ def test_a_build_after_an_interrupted_repacking_is_whole(dataset: Dataset) -> No
     before = members(dataset)
     with dataset.catalog.reading() as connection:
         (bucket_id,) = next_slots(connection)
-    obstacle = dataset.layout.crops(bucket_id, 2)
+    obstacle = on_disk(dataset.layout.crops(bucket_id, 2))
     obstacle.unlink()
     obstacle.mkdir()
     with pytest.raises(StorageError):

@@ -13,7 +13,7 @@ from dataset_assets.shards.plan import read_plan
 from dataset_assets.sources.scan import scan_sources
 from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import Outcome
-from dataset_assets_tests.datasets import add_photo, partition_keys, settings_in
+from dataset_assets_tests.datasets import add_photo, on_disk, partition_keys, settings_in
 
 
 def read_all(dataset: Dataset, key: str) -> list[Outcome]:
@@ -95,9 +95,9 @@ def test_a_damaged_selection_is_made_again(tmp_path: Path, damage: str) -> None:
         path = dataset.layout.selection(key)
         whole = path.read_bytes()
         if damage == "lost":
-            path.unlink()
+            on_disk(path).unlink()
         else:
-            path.write_bytes(whole[:-1])
+            on_disk(path).write_bytes(whole[:-1])
 
         assert not select_captions(dataset, key).reused
         assert path.read_bytes() == whole

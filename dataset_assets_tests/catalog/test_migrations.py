@@ -1,10 +1,8 @@
-from pathlib import Path
-
 import pytest
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import URL, Connection, inspect, text
 
 from dataset_assets.catalog import migrations
-from dataset_assets.catalog.database import Catalog, sqlite_url
+from dataset_assets.catalog.database import Catalog
 from dataset_assets.catalog.migrations import current_version, migrate, newest_version
 from dataset_assets.catalog.near import replace_groups
 from dataset_assets.catalog.schema import metadata
@@ -17,10 +15,15 @@ VERSION_2 = [  # columns that version 2 added
 ]
 
 
-def columns(catalog: Catalog) -> dict[str, set[str]]:
+def columns(catalog: Catalog) -> dict[str, set[tuple[str, str]]]:
+    """Return names and types, as the database calls them: all whole numbers alike in SQLite, where they are alike."""
+    alike = "BIGINT" if catalog.on_server else "INTEGER"
     with catalog.reading() as connection:
         described = inspect(connection)
-        return {table: {one["name"] for one in described.get_columns(table)} for table in described.get_table_names()}
+        return {
+            table: {(one["name"], str(one["type"]).replace("BIGINT", alike)) for one in described.get_columns(table)}
+            for table in described.get_table_names()
+        }
 
 
 def version(catalog: Catalog) -> int:
@@ -39,7 +42,7 @@ def break_down(_: Connection) -> None:
 def test_an_empty_database_becomes_what_the_schema_says(catalog: Catalog) -> None:
     expected = {table.name: {column.name for column in table.columns} for table in metadata.tables.values()}
 
-    assert columns(catalog) == expected
+    assert {table: {name for name, _ in there} for table, there in columns(catalog).items()} == expected
     assert version(catalog) == newest_version()
 
 
@@ -54,19 +57,19 @@ def test_migrating_twice_changes_nothing(catalog: Catalog) -> None:
 
 
 def test_an_older_catalog_takes_the_steps_it_lacks(
-    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    catalog_url: URL, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     was = version(catalog)
     monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, add_colour))
 
     for _ in range(2):  # the second time there is nothing to do
-        newer = Catalog(sqlite_url(tmp_path / "dataset.sqlite"))
+        newer = Catalog(catalog_url)
         assert version(newer) == was + 1
-        assert "colour" in columns(newer)["images"]
+        assert ("colour", "TEXT") in columns(newer)["images"]
         newer.close()
 
 
-def test_a_catalog_of_version_1_becomes_what_the_schema_says(tmp_path: Path, catalog: Catalog) -> None:
+def test_a_catalog_of_version_1_becomes_what_the_schema_says(catalog_url: URL, catalog: Catalog) -> None:
     expected = columns(catalog)
     with catalog.writing() as connection:
         connection.exec_driver_sql("DROP TABLE near_duplicates")
@@ -76,7 +79,7 @@ def test_a_catalog_of_version_1_becomes_what_the_schema_says(tmp_path: Path, cat
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {name}")
         connection.exec_driver_sql("UPDATE schema_version SET version = 1")
 
-    newer = Catalog(sqlite_url(tmp_path / "dataset.sqlite"))
+    newer = Catalog(catalog_url)
 
     assert columns(newer) == expected
     assert version(newer) == newest_version()
@@ -87,13 +90,13 @@ def test_a_catalog_of_version_1_becomes_what_the_schema_says(tmp_path: Path, cat
 
 
 def test_a_step_that_fails_leaves_the_catalog_as_it_was(
-    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    catalog_url: URL, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, was = columns(catalog), version(catalog)
     monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, add_colour, break_down))
 
     with pytest.raises(ZeroDivisionError):
-        Catalog(sqlite_url(tmp_path / "dataset.sqlite"))
+        Catalog(catalog_url)
 
     assert columns(catalog) == before
     assert version(catalog) == was

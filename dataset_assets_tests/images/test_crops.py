@@ -24,7 +24,7 @@ from dataset_assets.sources.scan import scan_sources
 from dataset_assets.stages import Stage
 from dataset_assets.work import Outcome
 from dataset_assets_tests import children
-from dataset_assets_tests.datasets import LANDSCAPE, add_photo, build_library, partition_keys, settings_in
+from dataset_assets_tests.datasets import LANDSCAPE, add_photo, build_library, on_disk, partition_keys, settings_in
 from dataset_assets_tests.photos import hostile, jpeg, variants
 
 WIDE = "p1216x832"
@@ -202,11 +202,11 @@ def test_a_damaged_file_is_made_again(dataset: Dataset, damage: str) -> None:
     data = path.read_bytes()
     match damage:
         case "lost":
-            path.unlink()
+            on_disk(path).unlink()
         case "truncated":
-            path.write_bytes(data[: len(data) // 2])
+            on_disk(path).write_bytes(data[: len(data) // 2])
         case "overwritten":
-            path.write_bytes(data[:-300] + bytes(301))
+            on_disk(path).write_bytes(data[:-300] + bytes(301))
 
     assert encoded(crop(dataset)) == 4
     assert crops(dataset) == before
@@ -216,7 +216,7 @@ def test_a_damaged_crop_is_not_copied(dataset: Dataset, built: Path) -> None:
     path = dataset.layout.crops(WIDE, 0)
     kept = crops(dataset)
     some = next(row for row in kept.values() if row["w"] == 72 and row["slot"] == 1)
-    path.write_bytes(path.read_bytes().replace(some["jpeg"][-40:], bytes(40)))
+    on_disk(path).write_bytes(path.read_bytes().replace(some["jpeg"][-40:], bytes(40)))
     leaving = next(name for name, row in kept.items() if row["w"] == 72 and row["slot"] == 0)
     (built / "raw" / leaving).unlink()
     look(dataset)

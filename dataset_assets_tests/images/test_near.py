@@ -20,7 +20,15 @@ from dataset_assets.sources.scan import scan_sources
 from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.storage.parquet import read_table
-from dataset_assets_tests.datasets import LANDSCAPE, PORTRAIT, add_photo, build_library, build_partitions, settings_in
+from dataset_assets_tests.datasets import (
+    LANDSCAPE,
+    PORTRAIT,
+    add_photo,
+    build_library,
+    build_partitions,
+    on_disk,
+    settings_in,
+)
 from dataset_assets_tests.photos import encoded, photo
 
 WIDE, TALL = "p1216x832", "p832x1152"
@@ -242,7 +250,7 @@ def test_files_to_be_tried_again_do_not_hold_it_up(folder: Path) -> None:
 def test_a_report_that_was_lost_is_made_again(folder: Path, damage: Callable[[Path], object], reason: str) -> None:
     with looking(folder) as dataset:
         before = report(dataset)
-        damage(dataset.layout.near_duplicates)
+        damage(on_disk(dataset.layout.near_duplicates))
 
         assert verdict(dataset).reason.startswith(reason)
         assert not find_near_duplicates(dataset).reused
@@ -253,7 +261,7 @@ def test_crops_that_are_damaged_are_said_to_be_and_made_again(folder: Path) -> N
     with looking(folder) as dataset:
         path = dataset.layout.crops(WIDE, 0)
         size = path.stat().st_size
-        path.write_bytes(bytes(size))  # which nobody sees who does not read it
+        on_disk(path).write_bytes(bytes(size))  # which nobody sees who does not read it
 
         with pytest.raises(DamagedError, match="build again"):
             find_near_duplicates(dataset, force=True)
@@ -268,7 +276,7 @@ def test_there_is_none_before_all_crops_are_made(folder: Path, tmp_path: Path) -
         find_near_duplicates(dataset)
     with looking(folder) as dataset:
         for shard in (0, 1):
-            dataset.layout.crops(WIDE, shard).unlink()
+            on_disk(dataset.layout.crops(WIDE, shard)).unlink()
 
         message = rf"resized_crops {WIDE}_000000-000001: stale, .*No such file.* or run `dataset-assets build`"
         with pytest.raises(IncompleteError, match=message):

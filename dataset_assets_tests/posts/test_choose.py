@@ -11,6 +11,7 @@ from dataset_assets.posts import gather, parse
 from dataset_assets.posts.choose import choose_captions
 from dataset_assets.posts.index import index_records, list_faults
 from dataset_assets.stages import Stage
+from dataset_assets_tests.datasets import on_disk
 from dataset_assets_tests.posts.given import (
     caption_as_card,
     caption_with_care,
@@ -260,11 +261,11 @@ def test_the_same_bytes_come_out_again(tmp_path: Path) -> None:
     write_posts(tmp_path / "b.jsonl", odd_posts(300, 2))
     with open_dataset(settings_for(tmp_path)) as dataset:
         choose_all(dataset)
-        made = {path.name: path.read_bytes() for path in (dataset.layout.root / "records").rglob("*.*")}
+        made = {path.name: path.read_bytes() for path in (on_disk(dataset.layout.root / "records")).rglob("*.*")}
         index_records(dataset, force=True)
         for key in ("00-01", "02-03", "04-05", "06-07", "08-09"):
             assert not choose_captions(dataset, key, force=True).reused
-        again = {path.name: path.read_bytes() for path in (dataset.layout.root / "records").rglob("*.*")}
+        again = {path.name: path.read_bytes() for path in (on_disk(dataset.layout.root / "records")).rglob("*.*")}
 
     assert made == again
     assert len(made) == 2 + 5 + 5

@@ -16,6 +16,7 @@ from dataset_assets.posts.parse import Parsed, ParseTask
 from dataset_assets.posts.workers import parse_here
 from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage
+from dataset_assets_tests.datasets import on_disk
 from dataset_assets_tests.posts.given import choose_all, post, settings_for, to_lines, write, write_posts
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst")
@@ -177,9 +178,9 @@ def test_what_is_lost_of_a_file_is_read_again_and_nothing_else(tmp_path: Path, l
             )
         table = dataset.layout.root / piece.path
         if lost == "table":
-            table.unlink()
+            on_disk(table).unlink()
         else:
-            table.with_suffix(".faults.jsonl").unlink()
+            on_disk(table.with_suffix(".faults.jsonl")).unlink()
             write_posts(tmp_path / "c.jsonl", [])
         index_records(dataset)
         after = times_of(dataset)

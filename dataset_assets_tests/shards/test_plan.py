@@ -12,7 +12,15 @@ from dataset_assets.errors import OrderError, StorageError
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import PLAN_SCHEMA, PlanChanges, read_plan, split_shards, write_plan
 from dataset_assets.sources.scan import scan_sources
-from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, build_library, partition_keys, settings_in
+from dataset_assets_tests.datasets import (
+    LANDSCAPE,
+    add_photo,
+    add_photos,
+    build_library,
+    on_disk,
+    partition_keys,
+    settings_in,
+)
 
 WIDE = "p1216x832"
 
@@ -102,9 +110,9 @@ def test_a_damaged_plan_is_written_again(dataset: Dataset, tmp_path: Path, damag
     path = dataset.layout.plan(key)
     whole = path.read_bytes()
     if damage == "lost":
-        path.unlink()
+        on_disk(path).unlink()
     else:
-        path.write_bytes(whole[:-1])
+        on_disk(path).write_bytes(whole[:-1])
 
     outcomes = {one: write_plan(dataset, one) for one in (key, *others)}
 
@@ -116,7 +124,7 @@ def test_a_damaged_plan_is_written_again(dataset: Dataset, tmp_path: Path, damag
 def test_a_damaged_plan_is_written_again_when_images_are_assigned(dataset: Dataset, tmp_path: Path) -> None:
     add_photos(tmp_path, 4)
     key = next(iter(plan(dataset).digests))
-    dataset.layout.plan(key).unlink()
+    on_disk(dataset.layout.plan(key)).unlink()
 
     changes = assign_buckets(dataset, force=True).plans
 
@@ -172,7 +180,9 @@ def test_the_last_image_takes_everything_with_it(built: Path) -> None:
         plan(dataset)
 
         assert partition_keys(dataset) == []
-        left = {path.name for path in dataset.layout.root.rglob("*") if path.suffix != ".lock" and path.is_file()}
+        left = {
+            path.name for path in on_disk(dataset.layout.root).rglob("*") if path.suffix != ".lock" and path.is_file()
+        }
     of_the_export = {"manifest.json", "README.md", "samples.parquet"}
     assert left <= {"dataset.sqlite", "dataset.sqlite-wal", "dataset.sqlite-shm"} | of_the_export
 
@@ -184,13 +194,13 @@ def test_forgetting_that_was_interrupted_is_done_by_the_next_build(built: Path) 
         for row in read_plan(dataset, key).to_pylist():
             (built / "raw" / str(row["uri"])).unlink()
         tar = dataset.layout.tar(WIDE, 2)
-        aside = tar.rename(built / "aside")
-        tar.mkdir()
+        aside = on_disk(tar).rename(built / "aside")
+        on_disk(tar).mkdir()
         scan_sources(dataset)
         with pytest.raises(StorageError, match="cannot remove"):
             assign_buckets(dataset)
-        tar.rmdir()
-        aside.rename(tar)
+        on_disk(tar).rmdir()
+        aside.rename(on_disk(tar))
 
         built_again = build_library(dataset)
 

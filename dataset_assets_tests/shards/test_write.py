@@ -26,7 +26,7 @@ from dataset_assets.status import judge_all
 from dataset_assets.storage.layout import shard_path
 from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import Work
-from dataset_assets_tests.datasets import add_photo, build_library, caption, partition_keys, settings_in
+from dataset_assets_tests.datasets import add_photo, build_library, caption, on_disk, partition_keys, settings_in
 
 WIDE, TALL = "p1216x832", "p832x1152"
 
@@ -39,13 +39,13 @@ def dataset(built: Path) -> Iterator[Dataset]:
 
 def tars(dataset: Dataset) -> dict[str, int]:
     """Return when each tar was written."""
-    folder = dataset.layout.export / "buckets"
+    folder = on_disk(dataset.layout.export) / "buckets"
     return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.rglob("*.tar")}
 
 
 def indexes(dataset: Dataset) -> dict[str, Path]:
     """Return the index files."""
-    folder = dataset.layout.index(WIDE, 0).parents[1]
+    folder = on_disk(dataset.layout.index(WIDE, 0)).parents[1]
     return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.parquet")}
 
 
@@ -87,7 +87,7 @@ def only_captions(dataset: Dataset) -> dict[str, dict[str, Any]]:
 def test_a_tar_holds_its_slots_in_order(dataset: Dataset, built: Path) -> None:
     for bucket_id, shard in ((WIDE, 0), (WIDE, 2), (TALL, 1)):
         uris = images_of(dataset, bucket_id, shard)
-        held = members(dataset.layout.tar(bucket_id, shard))
+        held = members(on_disk(dataset.layout.tar(bucket_id, shard)))
 
         keys = [sample_key(uri) for uri in uris]
         assert list(held) == [f"{key}.{extension}" for key in keys for extension in ("jpg", "txt", "json")]
@@ -110,7 +110,7 @@ def test_a_caption_touches_one_tar(dataset: Dataset, built: Path) -> None:
 
     assert touched(before, tars(dataset)) == {f"{WIDE}/shard-000001.tar"}
     assert {key: report["written"] for key, report in reports.items()} == {f"{WIDE}_000000-000001": 1}
-    assert members(dataset.layout.tar(WIDE, 1))[f"{sample_key(uri)}.txt"] == b"another caption\n"
+    assert members(on_disk(dataset.layout.tar(WIDE, 1)))[f"{sample_key(uri)}.txt"] == b"another caption\n"
 
 
 def test_a_new_image_touches_one_tar(dataset: Dataset, built: Path) -> None:
@@ -144,9 +144,9 @@ def test_a_damaged_tar_alone_is_written_again(dataset: Dataset, damage: str) -> 
     path, before = dataset.layout.tar(WIDE, 1), tars(dataset)
     whole = path.read_bytes()
     if damage == "lost":
-        path.unlink()
+        on_disk(path).unlink()
     else:
-        path.write_bytes(whole[:-512])
+        on_disk(path).write_bytes(whole[:-512])
 
     outcome = write_shards(dataset, f"{WIDE}_000000-000001")
 
@@ -185,7 +185,7 @@ def test_only_the_samples_without_a_caption_are_dropped(built: Path) -> None:
 
         report = only_captions(dataset)[f"{TALL}_000000-000001"]
 
-        assert list(members(dataset.layout.tar(TALL, 0))) == [
+        assert list(members(on_disk(dataset.layout.tar(TALL, 0)))) == [
             f"{sample_key(first)}.{extension}" for extension in ("jpg", "txt", "json")
         ]
         assert not dataset.layout.tar(TALL, 1).exists()
@@ -222,7 +222,7 @@ def test_every_tar_has_an_index_that_says_what_is_in_it(dataset: Dataset) -> Non
         rows = read_table(dataset.layout.index(bucket_id, shard)).to_pylist()
         assert rows == list(scan_tar(path, shard_path(bucket_id, shard)))
         assert [row["image_id"] for row in rows] == images_of(dataset, bucket_id, shard)
-        data, held = path.read_bytes(), members(path)
+        data, held = path.read_bytes(), members(on_disk(path))
         for row in rows:
             for extension in ("jpg", "txt", "json"):
                 start = row[f"{extension}_offset"]
@@ -244,7 +244,7 @@ def test_a_damaged_index_is_made_of_its_tar_which_stays_as_it_is(
 ) -> None:
     path, key, before = dataset.layout.index(WIDE, 1), f"{WIDE}_000000-000001", tars(dataset)
     whole = path.read_bytes()
-    damage(path)
+    damage(on_disk(path))
 
     outcome = write_shards(dataset, key)
 
@@ -258,7 +258,7 @@ def test_a_damaged_index_is_made_of_its_tar_which_stays_as_it_is(
 
 def forget_indexes(dataset: Dataset) -> None:
     """Make of the dataset what a version that knew no indexes left."""
-    shutil.rmtree(dataset.layout.index(WIDE, 0).parents[1])
+    shutil.rmtree(on_disk(dataset.layout.index(WIDE, 0)).parents[1])
     with dataset.catalog.writing() as connection:
         for piece in load_pieces(connection, Stage.SHARDS):
             facts = {name: value for name, value in piece.facts.items() if name != INDEX}
@@ -305,8 +305,8 @@ def test_of_a_damaged_tar_no_index_is_made_and_it_is_written_again(
 ) -> None:
     tar, index, key = dataset.layout.tar(WIDE, 1), dataset.layout.index(WIDE, 1), f"{WIDE}_000000-000001"
     whole = tar.read_bytes(), index.read_bytes()
-    damage(tar)
-    index.unlink()
+    damage(on_disk(tar))
+    on_disk(index).unlink()
 
     outcome = write_shards(dataset, key)
 
@@ -355,7 +355,7 @@ def test_a_kill_while_a_tar_is_replaced_is_made_good(
     built_again = build_library(dataset)
 
     assert built_again.partitions[Stage.SHARDS, f"{WIDE}_000000-000001"].report["written"] == (step != "record")
-    assert members(tar)[f"{sample_key(uri)}.txt"] == b"another caption\n"
+    assert members(on_disk(tar))[f"{sample_key(uri)}.txt"] == b"another caption\n"
     assert read_table(index).to_pylist() == list(scan_tar(tar, shard_path(WIDE, 1)))
     assert verify(dataset.layout.export, workers=1, progress=Silence()).faults == ()
 

@@ -37,7 +37,6 @@ from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import ChatSettings
 from dataset_assets.shards.partition import Partition
 from dataset_assets.stages import Stage, caption_stage
-from dataset_assets.storage.lock import waiting
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
 
@@ -52,11 +51,11 @@ def ask_captions(
     """Return what became of a variant's captions of each partition, after asking for those that are owed.
 
     An image is asked about again while its last answer has attempts left, in this run. Without a key nothing is asked:
-    `left` in the reports says what is owed. Another run that asks the same model on this machine is waited for: what
-    one run asks a minute is what is asked a minute. Raises CaptionsStopped when the model cannot be asked any further;
-    what was answered is kept.
+    `left` in the reports says what is owed. Another run that asks the same model for this dataset is waited for: what
+    one run asks a minute is what is asked a minute, and what one spends is what is spent. Raises CaptionsStopped when
+    the model cannot be asked any further; what was answered is kept.
     """
-    with waiting(dataset.layout.locks / f"{variant.name}.asking"):
+    with dataset.locks.waiting(f"{variant.name}.asking"):
         return _ask_captions(dataset, variant, partitions, force=force, progress=progress)
 
 
@@ -174,8 +173,7 @@ class _Asking:
 
     def _record(self, answers: Sequence[Answer]) -> float:
         rows = [_make_row(answer) for answer in answers]
-        with self._dataset.catalog.writing() as connection:
-            spent = record_answers(connection, self._source, rows)
+        spent = self._dataset.catalog.record(lambda connection: record_answers(connection, self._source, rows))
         for answer in answers:
             if answer.unanswered:
                 self._failed.append(answer.id)

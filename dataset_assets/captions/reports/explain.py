@@ -1,17 +1,19 @@
-"""All captions of one image, and which of them won and why: what the selection stage would say now.
+"""All captions of images, and which of them won and why: what the selection stage would say now.
 
 The choice is the stage's own, by the same functions; why.py puts it into words.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
+
 from dataset_assets.captions.reports.find import find_image
-from dataset_assets.captions.reports.why import tell_why
+from dataset_assets.captions.reports.why import Heard, tell_why
 from dataset_assets.captions.select import tabulate_selection
 from dataset_assets.captions.sources import live_sources
-from dataset_assets.captions.view import View, list_rows, load_view
+from dataset_assets.captions.view import View, load_view
 from dataset_assets.captions.waterfall import rank_sources
 from dataset_assets.catalog.captions import list_sources
 from dataset_assets.catalog.lookup import NamedImage, SavedCaption, captions_of
@@ -81,24 +83,142 @@ class Explanation:
 def explain_image(dataset: Dataset, name: str) -> Explanation:
     """Return what there is to say of the captions of the image that `name` means (find.py).
 
-    It is what a selection would choose now: the export may be older. Raises DatasetError where `name` means no image
-    or several, and StorageError where the plan or the crops of its partition cannot be read.
+    Raises DatasetError where `name` means no image or several, and StorageError as `explain_images` does.
     """
-    image = find_image(dataset, name)
-    if image.slot < 0:
-        no_crop = _explain_no_slot(dataset, image)
-        return _put_together(dataset, image, None, no_crop, _NO_CHOICE, f"it is not exported: {no_crop}")
-    view = load_view(dataset, _find_partition(dataset, image).key)
-    sample = next(iter(list_rows(view.samples, view.samples["slot"] == image.slot)), None)
-    if sample is None:
-        no_crop = "the plan of its partition does not have it yet: build"
-        return _put_together(dataset, image, view, no_crop, _NO_CHOICE, f"it is not exported: {no_crop}")
-    no_crop = _explain_no_crop(dataset, image, sample)
-    if sample["reason"]:
-        return _put_together(dataset, image, view, no_crop, _NO_CHOICE, f"it is not exported: {no_crop}")
-    choice = next(row for row in tabulate_selection(view).to_pylist() if row["slot"] == image.slot)
-    why = tell_why(dataset.settings.captions, view, sample, choice)
-    return _put_together(dataset, image, view, no_crop, choice, why)
+    (explanation,) = explain_images(dataset, [find_image(dataset, name)])
+    return explanation
+
+
+def explain_images(dataset: Dataset, images: Sequence[NamedImage]) -> list[Explanation]:
+    """Return what there is to say of the captions of each image, in their order; each partition is looked at once.
+
+    It is what a selection would choose now: the export may be older. Raises StorageError where the plan or the crops of
+    a partition cannot be read.
+    """
+    explainer = _Explainer(dataset, [image.id for image in images])
+    partitions: dict[str, list[NamedImage]] = {}
+    for image in images:
+        partitions.setdefault(_find_partition(dataset, image).key if image.slot >= 0 else "", []).append(image)
+    told = {image.id: explainer.explain_unseated(image) for image in partitions.pop("", [])}
+    for key, seated in partitions.items():
+        told |= explainer.explain_seated(key, seated)
+    return [told[image.id] for image in images]
+
+
+class _Explainer:
+    """Explains some images of a dataset."""
+
+    def __init__(self, dataset: Dataset, rows: Collection[int]) -> None:
+        self._dataset = dataset
+        captions = dataset.settings.captions
+        with dataset.catalog.reading() as connection:
+            self._said = captions_of(connection, rows)
+            self._sources = {one.id: one for one in list_sources(connection)}
+            self._live = {one.id for one in live_sources(connection, captions)}
+            self._states = load_states(connection, [""])
+        live = (one for one in self._sources.values() if one.id in self._live)
+        self._ranks = rank_sources(live, captions.priority)
+
+    def explain_unseated(self, image: NamedImage) -> Explanation:
+        """Explain an image without a slot."""
+        return self._refuse(image, None, self._explain_no_slot(image))
+
+    def explain_seated(self, key: str, images: Iterable[NamedImage]) -> dict[int, Explanation]:
+        """Explain images of one partition, by row id."""
+        view = _narrow(load_view(self._dataset, key), [image.slot for image in images])
+        heard = _hear(view)
+        choices = {row["slot"]: row for row in tabulate_selection(view).to_pylist()}
+        details = self._read_details(key, [one.sample for one in heard.values()])
+        told = {}
+        for image in images:
+            own = heard.get(image.slot)
+            if own is None:
+                explained = self._refuse(image, None, "the plan of its partition does not have it yet: build")
+            elif own.sample["reason"]:
+                explained = self._refuse(image, own, f"{own.sample['reason']}: {details[image.slot]}")
+            else:
+                choice = choices[image.slot]
+                why = tell_why(self._dataset.settings.captions, view.ranks, own, choice)
+                no_crop = _NOT_MADE if own.sample["shard"] < 0 else ""
+                explained = self._put_together(image, own, no_crop, choice, why)
+            told[image.id] = explained
+        return told
+
+    def _explain_no_slot(self, image: NamedImage) -> str:
+        if image.removed:
+            return "it was removed from its source"
+        if image.reason:
+            return f"{image.reason}: {image.detail}" if image.detail else image.reason
+        if judge_inputs(self._dataset.settings, self._states, Stage.BUCKET_ASSIGNMENTS).fresh:
+            return f"no bucket takes it: at {image.width}×{image.height} it is too small, or the settings leave it out"
+        return "it is in no bucket yet: build"
+
+    def _read_details(self, key: str, samples: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+        """Return, by slot, the details that the crops' files have of samples without a crop."""
+        shards: dict[int, list[Mapping[str, Any]]] = {}
+        for sample in samples:
+            if sample["reason"]:
+                shards.setdefault(int(sample["shard"]), []).append(sample)
+        found: dict[int, str] = {}
+        for shard, rows in shards.items():
+            path = self._dataset.layout.crops(Partition.parse(key).bucket_id, shard)
+            with condemning(self._dataset, (Stage.RESIZED_CROPS, key, shard), path):
+                details = read_table(path, ["detail"])["detail"]
+            found |= {row["slot"]: details[int(row["row"])].as_py() for row in rows}
+        return found
+
+    def _refuse(self, image: NamedImage, heard: Heard | None, no_crop: str) -> Explanation:
+        """Explain an image that is not exported for want of a crop."""
+        return self._put_together(image, heard, no_crop, _NO_CHOICE, f"it is not exported: {no_crop}")
+
+    def _put_together(
+        self, image: NamedImage, heard: Heard | None, no_crop: str, choice: Mapping[str, Any], why: str
+    ) -> Explanation:
+        seated = image.slot >= 0
+        return Explanation(
+            image_id=image.image_id,
+            key=sample_key(image.image_id),
+            source=image.source,
+            uri=image.uri,
+            width=image.width,
+            height=image.height,
+            removed=image.removed,
+            bucket_id=image.bucket_id,
+            partition=_find_partition(self._dataset, image).key if seated else "",
+            slot=image.slot,
+            shard=image.slot // self._dataset.settings.shards.shard_size if seated else -1,
+            no_crop=no_crop,
+            captions=self._list_captions(image, heard, choice["caption_source"]),
+            why=why,
+            **{name: choice[name] for name in ("variant", "selector_index", "caption_source", "text", "drop")},
+        )
+
+    def _list_captions(self, image: NamedImage, heard: Heard | None, won: int) -> list[ShownCaption]:
+        """Return every caption of the image: those that the waterfall comes to first, in its order."""
+        current = {one["caption_source"]: one["current"] for one in heard.captions} if heard else {}
+        findings: dict[int, list[ShownFinding]] = {}
+        for one in heard.findings if heard else ():
+            found = ShownFinding(finding=one["finding"], policy=one["policy"], detail=one["detail"])
+            findings.setdefault(one["caption_source"], []).append(found)
+        last = (len(self._dataset.settings.captions.priority), 0)
+        said = sorted(
+            self._said[image.id], key=lambda one: (*self._ranks.get(one.caption_source, last), one.caption_source)
+        )
+        return [
+            ShownCaption(
+                variant=self._sources[one.caption_source].variant,
+                caption_source=one.caption_source,
+                backend=self._sources[one.caption_source].backend,
+                model=self._sources[one.caption_source].model,
+                said=one,
+                counts=one.caption_source in self._live,
+                selector=self._ranks[one.caption_source][0] if one.caption_source in self._ranks else None,
+                current=current.get(one.caption_source),
+                findings=findings.get(one.caption_source, []),
+                won=one.caption_source == won,
+            )
+            for one in said
+        ]
 
 
 def _find_partition(dataset: Dataset, image: NamedImage) -> Partition:
@@ -106,85 +226,26 @@ def _find_partition(dataset: Dataset, image: NamedImage) -> Partition:
     return Partition.of(image.bucket_id, image.slot // slots_per_partition(shards), shards.shards_per_partition)
 
 
-def _explain_no_slot(dataset: Dataset, image: NamedImage) -> str:
-    if image.removed:
-        return "it was removed from its source"
-    if image.reason:
-        return f"{image.reason}: {image.detail}" if image.detail else image.reason
-    with dataset.catalog.reading() as connection:
-        states = load_states(connection, [""])
-    if judge_inputs(dataset.settings, states, Stage.BUCKET_ASSIGNMENTS).fresh:
-        return f"no bucket takes it: at {image.width}×{image.height} it is too small, or the settings leave it out"
-    return "it is in no bucket yet: build"
+def _narrow(view: View, slots: Collection[int]) -> View:
+    """Return the view of some slots. What is found in captions of many images was found before."""
+    names = ("samples", "captions", "findings")
+    tables = {name: table[table["slot"].isin(slots)] for name in names for table in [getattr(view, name)]}
+    return replace(view, **{name: table.reset_index(drop=True) for name, table in tables.items()})
 
 
-def _explain_no_crop(dataset: Dataset, image: NamedImage, sample: Mapping[str, Any]) -> str:
-    """Return why there is no crop, with the detail that the crops' file has; "" where there is one."""
-    if sample["shard"] < 0:
-        return _NOT_MADE
-    if not sample["reason"]:
-        return ""
-    partition, shard = _find_partition(dataset, image), int(sample["shard"])
-    path = dataset.layout.crops(partition.bucket_id, shard)
-    with condemning(dataset, (Stage.RESIZED_CROPS, partition.key, shard), path):
-        details = read_table(path, ["detail"])["detail"]
-    return f"{sample['reason']}: {details[int(sample['row'])].as_py()}"
-
-
-def _put_together(
-    dataset: Dataset, image: NamedImage, view: View | None, no_crop: str, choice: Mapping[str, Any], why: str
-) -> Explanation:
-    seated = image.slot >= 0
-    return Explanation(
-        image_id=image.image_id,
-        key=sample_key(image.image_id),
-        source=image.source,
-        uri=image.uri,
-        width=image.width,
-        height=image.height,
-        removed=image.removed,
-        bucket_id=image.bucket_id,
-        partition=_find_partition(dataset, image).key if seated else "",
-        slot=image.slot,
-        shard=image.slot // dataset.settings.shards.shard_size if seated else -1,
-        no_crop=no_crop,
-        captions=_list_captions(dataset, image, view, choice["caption_source"]),
-        why=why,
-        **{name: choice[name] for name in ("variant", "selector_index", "caption_source", "text", "drop")},
-    )
-
-
-def _list_captions(dataset: Dataset, image: NamedImage, view: View | None, won: int) -> list[ShownCaption]:
-    """Return every caption of the image: those that the waterfall comes to first, in its order."""
-    captions = dataset.settings.captions
-    with dataset.catalog.reading() as connection:
-        said = captions_of(connection, image.id)
-        sources = {one.id: one for one in list_sources(connection)}
-        live = {one.id for one in live_sources(connection, captions)}
-    ranks = rank_sources((one for one in sources.values() if one.id in live), captions.priority)
-    current: dict[int, bool] = {}
-    findings: dict[int, list[ShownFinding]] = {}
-    if view is not None:
-        own = view.captions[view.captions["slot"] == image.slot]
-        current = dict(zip(own["caption_source"].tolist(), own["current"].tolist(), strict=True))
-        for one in view.findings[view.findings["slot"] == image.slot].to_dict("records"):
-            found = ShownFinding(finding=one["finding"], policy=one["policy"], detail=one["detail"])
-            findings.setdefault(one["caption_source"], []).append(found)
-    last = (len(captions.priority), 0)
-    return [
-        ShownCaption(
-            variant=sources[number].variant,
-            caption_source=number,
-            backend=sources[number].backend,
-            model=sources[number].model,
-            said=one,
-            counts=number in live,
-            selector=ranks[number][0] if number in ranks else None,
-            current=current.get(number),
-            findings=findings.get(number, []),
-            won=number == won,
+def _hear(view: View) -> dict[int, Heard]:
+    """Return what a view has of each sample, by slot."""
+    captions, findings = (_group(table) for table in (view.captions, view.findings))
+    return {
+        sample["slot"]: Heard(
+            sample=sample, captions=captions.get(sample["slot"], ()), findings=findings.get(sample["slot"], ())
         )
-        for number, one in sorted(
-            ((one.caption_source, one) for one in said), key=lambda pair: (*ranks.get(pair[0], last), pair[0])
-        )
-    ]
+        for sample in view.samples.to_dict("records")
+    }
+
+
+def _group(table: pd.DataFrame) -> dict[int, list[dict[Any, Any]]]:
+    rows: dict[int, list[dict[Any, Any]]] = {}
+    for row in table.to_dict("records"):
+        rows.setdefault(row["slot"], []).append(row)
+    return rows

@@ -3,10 +3,10 @@
 Nothing is chosen here: that is done by select.py, and this puts it into words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from dataset_assets.captions.view import View
 from dataset_assets.catalog.captions import CaptionStatus
 from dataset_assets.settings import CaptionSettings
 
@@ -22,25 +22,36 @@ _SAID = {
 _NONE = "has none"  # also where a file is missing
 
 
-def tell_why(captions: CaptionSettings, view: View, sample: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
-    """Return why a sample, a row of the view, gets what `choice`, its row of the selection, says."""
-    if sample["blank"]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a view has of one sample, as records."""
+
+    sample: Mapping[Any, Any]
+    captions: Sequence[Mapping[Any, Any]]
+    findings: Sequence[Mapping[Any, Any]]
+
+
+def tell_why(
+    captions: CaptionSettings, ranks: Mapping[int, tuple[int, int]], heard: Heard, choice: Mapping[str, Any]
+) -> str:
+    """Return why a sample gets what `choice`, its row of the selection, says; `ranks` are the view's."""
+    if heard.sample["blank"]:
         least = captions.review.blank_spread
         return (
-            f"left out ({choice['drop']}): {sample['spread']:.2%} of the crop differs from one plain tone, and less "
-            f"than blank_spread, {least:.2%}, is blank"
+            f"left out ({choice['drop']}): {heard.sample['spread']:.2%} of the crop differs from one plain tone, and "
+            f"less than blank_spread, {least:.2%}, is blank"
         )
-    return _Words(captions, view, sample["slot"]).tell(choice)
+    return _Words(captions, ranks, heard).tell(choice)
 
 
 class _Words:
     """What there is to say of one sample's captions, in the order in which the waterfall comes to them."""
 
-    def __init__(self, captions: CaptionSettings, view: View, slot: int) -> None:
-        own = view.captions[(view.captions["slot"] == slot) & view.captions["caption_source"].isin(list(view.ranks))]
-        self._rows = sorted(own.to_dict("records"), key=lambda row: view.ranks[row["caption_source"]][1])
-        self._findings = view.findings[view.findings["slot"] == slot].to_dict("records")
-        self._index = {number: index for number, (index, _) in view.ranks.items()}
+    def __init__(self, captions: CaptionSettings, ranks: Mapping[int, tuple[int, int]], heard: Heard) -> None:
+        ranked = (row for row in heard.captions if row["caption_source"] in ranks)
+        self._rows = sorted(ranked, key=lambda row: ranks[row["caption_source"]][1])
+        self._findings = heard.findings
+        self._index = {number: index for number, (index, _) in ranks.items()}
         self._captions = captions
 
     def tell(self, choice: Mapping[str, Any]) -> str:
@@ -65,7 +76,7 @@ class _Words:
         passed = self._tell_passed(index, newer)
         return f"{said}: {'; '.join(passed)}" if passed else said
 
-    def _tell_passed(self, until: int, newer: list[dict[Any, Any]]) -> list[str]:
+    def _tell_passed(self, until: int, newer: list[Mapping[Any, Any]]) -> list[str]:
         """Return what the selectors before one say, of each its newest source, and then its own newer sources."""
         said = []
         for index in range(until):

@@ -4,10 +4,8 @@ Two files are kept for one: its rows, as Parquet, and what is known of its image
 alone. They can be removed at any time: the next scan makes them again.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
 
 import pyarrow as pa
@@ -16,6 +14,7 @@ from dataset_assets.errors import StorageError
 from dataset_assets.sources.parquet.columns import ColumnRule
 from dataset_assets.sources.parquet.rows import Row
 from dataset_assets.storage.atomic import remove, writing
+from dataset_assets.storage.location import Location, read_part
 from dataset_assets.storage.parquet import read_table, writing_table
 
 _FORMAT = 1  # one more whenever the same file would be listed differently
@@ -58,10 +57,9 @@ class Line(NamedTuple):
         key, start, length = text.split("-")
         return cls(key, int(start), int(length))
 
-    def read(self, folder: Path, most: int) -> bytes:
+    def read(self, folder: Location, most: int) -> bytes:
         """Return `most` bytes of it, or all where it has fewer. Raises OSError, also where it is kept no more."""
-        with (folder / f"{self.key}{_LINES}").open("rb") as file:
-            return os.pread(file.fileno(), min(self.length, most), self.start)
+        return read_part(folder / f"{self.key}{_LINES}", self.start, min(self.length, most))
 
 
 def make_key(path: str, version: str, rule: ColumnRule) -> str:
@@ -69,7 +67,7 @@ def make_key(path: str, version: str, rule: ColumnRule) -> str:
     return sha256(repr((_FORMAT, path, version, rule)).encode()).hexdigest()[:32]
 
 
-def recall(folder: Path, key: str) -> Iterator[KeptRow] | None:
+def recall(folder: Location, key: str) -> Iterator[KeptRow] | None:
     """Return the rows that were kept, None where that is not to be had."""
     if not (folder / f"{key}{_LINES}").is_file():
         return None
@@ -82,7 +80,7 @@ def recall(folder: Path, key: str) -> Iterator[KeptRow] | None:
     )
 
 
-def keep(folder: Path, key: str, rows: Iterable[list[Row]]) -> None:
+def keep(folder: Location, key: str, rows: Iterable[list[Row]]) -> None:
     """Keep the rows of a file, given some at a time. Raises StorageError, and what `rows` does, but no OSError."""
     with (
         writing_table(folder / f"{key}{_ROWS}", _SCHEMA, compression="zstd") as writer,
@@ -94,7 +92,7 @@ def keep(folder: Path, key: str, rows: Iterable[list[Row]]) -> None:
             writer.write_table(pa.table([pa.array(*column) for column in columns], schema=_SCHEMA))
 
 
-def forget_others(folder: Path, keys: Iterable[str]) -> None:
+def forget_others(folder: Location, keys: Iterable[str]) -> None:
     """Remove what is kept under all keys but these. Raises StorageError."""
     there = {f"{key}{suffix}" for key in keys for suffix in (_ROWS, _LINES)}
     for suffix in (_ROWS, _LINES):

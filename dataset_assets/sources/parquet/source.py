@@ -20,6 +20,7 @@ from dataset_assets.sources.parquet.columns import BY_NAME, ColumnRule
 from dataset_assets.sources.parquet.kept import KeptRow, Line, forget_others, keep, make_key, recall
 from dataset_assets.sources.parquet.rows import Row, open_image, read_image, read_rows
 from dataset_assets.sources.walk import FileState, look_at, show_path, split_name, state_of, walk
+from dataset_assets.storage.location import Location
 
 _PARQUET = "parquet"
 _ROW = re.compile(r"#\d+$")  # at the end of an image's uri
@@ -31,7 +32,7 @@ class ParquetSource:
     """The Parquet files in a folder and its subfolders, or one file. `prefix` is put before every image_id."""
 
     path: Path
-    listings: Path  # the folder of what is kept between two scans
+    listings: Location  # the folder of what is kept between two scans
     prefix: str = ""
     rule: ColumnRule = BY_NAME
     skip: tuple[Path, ...] = ()  # folders that are left alone: what we make ourselves

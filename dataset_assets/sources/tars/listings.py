@@ -10,12 +10,12 @@ import os
 import zlib
 from collections.abc import Iterable
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from dataset_assets.errors import DropReason
 from dataset_assets.sources.tars.samples import IdRule, Offer, Offers
 from dataset_assets.storage.atomic import remove, write_bytes
+from dataset_assets.storage.location import Location
 
 _FORMAT = 1  # one more whenever the same tar would be listed differently
 _SUFFIX = ".json.gz"
@@ -31,7 +31,7 @@ class Stamp(NamedTuple):
     rule: IdRule
 
 
-def recall(folder: Path, stamp: Stamp) -> Offers | None:
+def recall(folder: Location, stamp: Stamp) -> Offers | None:
     """Return what was kept, None where that is not to be had."""
     try:
         kept = json.loads(gzip.decompress(_path(folder, stamp.tar).read_bytes()))
@@ -42,13 +42,13 @@ def recall(folder: Path, stamp: Stamp) -> Offers | None:
         return None
 
 
-def keep(folder: Path, stamp: Stamp, offers: Offers) -> None:
+def keep(folder: Location, stamp: Stamp, offers: Offers) -> None:
     """Keep what a tar offers. Raises StorageError."""
     text = json.dumps({"stamp": _dump_stamp(stamp), "images": offers.images, "ignored": offers.ignored})
     write_bytes(_path(folder, stamp.tar), gzip.compress(text.encode(), _LEVEL, mtime=0))
 
 
-def forget_others(folder: Path, tars: Iterable[str]) -> None:
+def forget_others(folder: Location, tars: Iterable[str]) -> None:
     """Remove what is kept of all tars but these. Raises StorageError."""
     kept = {_path(folder, tar) for tar in tars}
     for path in folder.glob(f"*{_SUFFIX}"):
@@ -56,7 +56,7 @@ def forget_others(folder: Path, tars: Iterable[str]) -> None:
             remove(path)
 
 
-def _path(folder: Path, tar: str) -> Path:
+def _path(folder: Location, tar: str) -> Location:
     return folder / f"{sha256(os.fsencode(tar)).hexdigest()[:32]}{_SUFFIX}"
 
 

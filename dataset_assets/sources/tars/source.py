@@ -20,6 +20,7 @@ from dataset_assets.sources.slices import Slice
 from dataset_assets.sources.tars.listings import Stamp, forget_others, keep, recall
 from dataset_assets.sources.tars.samples import BY_KEY, IdRule, Offer, Offers, list_samples
 from dataset_assets.sources.walk import FileState, look_at, show_path, split_name, state_of, walk
+from dataset_assets.storage.location import Location
 
 _TAR = "tar"
 _TAR_ENDS = re.compile(r"\.tar(?=/)", re.IGNORECASE)
@@ -30,7 +31,7 @@ class TarSource:
     """The tars in a folder and its subfolders. `prefix` is put before every image_id."""
 
     path: Path
-    listings: Path  # the folder of what is kept between two scans
+    listings: Location  # the folder of what is kept between two scans
     prefix: str = ""
     rule: IdRule = BY_KEY
     skip: tuple[Path, ...] = ()  # folders that are left alone: what we make ourselves

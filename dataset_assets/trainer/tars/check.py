@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from hashlib import sha1, sha256
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from dataset_assets.posts.batch import LARGEST_ID
 from dataset_assets.shards.report import Fault
 from dataset_assets.shards.tar import Member, TarError, TarReader
+from dataset_assets.storage.location import Location
 
 _MEMBER = re.compile(r"(0|[1-9][0-9]*)(\.[a-z]+)")  # an id, and how all members of the kind end
 TAR = re.compile(r"[0-9]+\.tar")
@@ -20,18 +20,20 @@ _SHOWN = 20  # faults of an index that are listed
 
 
 def check_numbered_tars(
-    folder: Path, modulus: int, tell: Callable[[int, int], object] = lambda members, size: None
+    folder: Location, modulus: int, tell: Callable[[int, int], object] = lambda members, size: None
 ) -> Iterator[Fault]:
     """Yield what is wrong with the tars of one kind: those of the ids' remainders by `modulus`, and their indexes.
 
     The faults' files are relative to `folder`. `tell` is called after each tar with its members and its bytes.
     """
-    tars: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    tars: dict[int, Location] = {}
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    names = {path.name for path in paths}
+    for path in paths:
         number = int(path.stem) if TAR.fullmatch(path.name) else -1
         if 0 <= number < modulus and number not in tars:
             tars[number] = path
-        elif path.suffix != ".json" or not TAR.fullmatch(f"{path.stem}.tar") or not path.with_suffix(".tar").exists():
+        elif path.suffix != ".json" or not TAR.fullmatch(f"{path.stem}.tar") or f"{path.stem}.tar" not in names:
             yield Fault(path.name, "", f"is not one of the {modulus:,} tars and their indexes")
     if lacking := [number for number in range(modulus) if number not in tars]:
         yield Fault("", "", f"{len(lacking):,} of {modulus:,} tars are not there, the first of them tar {lacking[0]}")
@@ -59,7 +61,7 @@ class _Hashed:
 
 
 def _check_tar(
-    path: Path, number: int, modulus: int, suffixes: set[str], tell: Callable[[int, int], object]
+    path: Location, number: int, modulus: int, suffixes: set[str], tell: Callable[[int, int], object]
 ) -> Iterator[Fault]:
     files: dict[str, dict[str, Any]] = {}
     size = 0
@@ -100,7 +102,7 @@ def _check_member(member: Member, last: int, number: int, modulus: int) -> Itera
         yield "is empty: empty texts are left out"
 
 
-def _check_index(path: Path, expected: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _check_index(path: Location, expected: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with an index, and the member that it is wrong of; "" where none is meant."""
     try:
         data = path.read_bytes()

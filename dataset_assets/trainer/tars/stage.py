@@ -92,7 +92,7 @@ def _forget_misplaced(dataset: Dataset, records: RecordSettings) -> None:
 
     What lies where another tar belongs stays until that is written.
     """
-    root = dataset.layout.root
+    root = dataset.layout.local
     places = {
         str(path.relative_to(root)): (key, number)
         for key, tars in records.ranges.items()

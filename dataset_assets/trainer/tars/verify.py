@@ -2,15 +2,15 @@
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 from dataset_assets.errors import StorageError
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.shards.report import Fault, Report
+from dataset_assets.storage.location import Location
 from dataset_assets.trainer.tars.check import TAR, check_numbered_tars
 
 
-def find_kinds(folder: Path) -> list[Path]:
+def find_kinds(folder: Location) -> list[Location]:
     """Return the folders of numbered tars that a folder is or has in it, by name; [] where it is no such export.
 
     Raises StorageError where a folder cannot be listed.
@@ -21,7 +21,7 @@ def find_kinds(folder: Path) -> list[Path]:
         raise StorageError(f"cannot list {error.filename}: {error.strerror}") from error
 
 
-def verify_numbered_tars(folder: Path, *, progress: Progress | None = None) -> Report:
+def verify_numbered_tars(folder: Location, *, progress: Progress | None = None) -> Report:
     """Return what is wrong with the tars of all kinds in a folder, and how much was read.
 
     There should be as many tars of each kind as the highest number of any says. A report's samples are members.
@@ -44,7 +44,7 @@ def verify_numbered_tars(folder: Path, *, progress: Progress | None = None) -> R
     return Report(faults=tuple(faults), files=read["files"], samples=read["samples"], bytes=read["bytes"])
 
 
-def _list_numbers(folder: Path) -> list[int]:
+def _list_numbers(folder: Location) -> list[int]:
     """Return the numbers that the tars in a folder have for names."""
     paths = folder.iterdir() if folder.is_dir() else ()
     return [int(path.stem) for path in paths if TAR.fullmatch(path.name)]

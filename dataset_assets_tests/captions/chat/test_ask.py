@@ -29,6 +29,7 @@ from dataset_assets_tests.datasets import (
     add_photo,
     build_library,
     caption,
+    on_disk,
     partition_keys,
     settings_in,
 )
@@ -118,7 +119,7 @@ def test_every_image_is_asked_about_once_with_its_crop_as_it_is_stored(photos: P
         found = build(settings)
 
         crops: dict[str, bytes] = {}
-        for path in (settings.root / "crops").rglob("*.parquet"):
+        for path in (on_disk(settings.root / "crops")).rglob("*.parquet"):
             crops |= dict(zip(*read_table(path, ["image_id", "jpeg"]).to_pydict().values(), strict=True))
         sent = {request.prompt: request.image for request in server.requests}
         assert sent == {f"Describe {name}.": jpeg for name, jpeg in crops.items()}

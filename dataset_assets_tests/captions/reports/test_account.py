@@ -15,7 +15,7 @@ from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import DamagedError
 from dataset_assets_tests.captions.asked import chat, list_samples, photos, say, waterfall
 from dataset_assets_tests.captions.captioned import answer, record
-from dataset_assets_tests.datasets import caption, partition_keys, settings_in
+from dataset_assets_tests.datasets import caption, on_disk, partition_keys, settings_in
 
 A, B, SIDECAR = "caption_a", "caption_b", "caption_sidecar"
 USAGE: dict[str, Any] = {"prompt_tokens": 100, "completion_tokens": 10, "cost": 0.25}
@@ -164,7 +164,7 @@ def test_a_damaged_review_is_made_anew_by_the_next_selection(built: Path) -> Non
         select(dataset)
         (review,) = dataset.layout.root.glob("review/*.parquet")
         size = review.stat().st_size
-        review.write_bytes(bytes(size))
+        on_disk(review).write_bytes(bytes(size))
 
         with pytest.raises(DamagedError, match="was damaged and has been removed: build again"):
             describe_captions(dataset)

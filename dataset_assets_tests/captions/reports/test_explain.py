@@ -16,7 +16,7 @@ from dataset_assets.records import sample_key
 from dataset_assets.sources.scan import scan_sources
 from dataset_assets.storage.parquet import read_table
 from dataset_assets_tests.captions.asked import chat, list_samples, photos, say, waterfall
-from dataset_assets_tests.datasets import LANDSCAPE, TINY, add_photo, caption, partition_keys, settings_in
+from dataset_assets_tests.datasets import LANDSCAPE, TINY, add_photo, caption, on_disk, partition_keys, settings_in
 from dataset_assets_tests.photos import jpeg
 
 A, B = "caption_a", "caption_b"
@@ -103,7 +103,7 @@ def test_captions_that_no_selector_takes_come_last(built: Path) -> None:
 
 def test_an_image_that_nothing_was_said_of(built: Path) -> None:
     with opened(built, chat(A)) as dataset:
-        shutil.rmtree(dataset.layout.selection("x").parent)  # no selection is needed
+        shutil.rmtree(on_disk(dataset.layout.selection("x").parent))  # no selection is needed
         one = explain_image(dataset, sample_key("001.jpg")[:12])
 
     assert one.image_id == "001.jpg"

@@ -31,7 +31,7 @@ from dataset_assets.sources.parquet.rows import Row, read_rows
 from dataset_assets.sources.parquet.source import ParquetSource
 from dataset_assets.sources.scan import scan_sources
 from dataset_assets_tests import children
-from dataset_assets_tests.datasets import add_photos, partition_keys, settings_in
+from dataset_assets_tests.datasets import add_photos, on_disk, partition_keys, settings_in
 from dataset_assets_tests.sources.tables import IMAGE, images, noise, write
 
 COLUMN = noise(25, 3000)
@@ -177,7 +177,7 @@ def test_metadata_that_is_kept_no_more_is_said_and_comes_back(raw: Path) -> None
     ((one,), _) = listing(source)
     version = split_sidecars(one.sidecars)["json"]
     for path in source.listings.iterdir():
-        path.unlink()
+        on_disk(path).unlink()
 
     with pytest.raises(OSError, match="scan the source again"):
         source.read_sidecar(one.uri, "json", version)
@@ -483,7 +483,7 @@ def crop(folder: Path, source: dict[str, Any]) -> dict[str, bytes]:
     with open_dataset(settings_in(folder, dataset={"root": source["name"]}, sources=[source])) as dataset:
         plan(dataset)
         make_crops(dataset, partition_keys(dataset))
-        rows = [row for path in (dataset.layout.root / "crops").rglob("*.parquet") for row in read_crops(path)]
+        rows = [row for path in (on_disk(dataset.layout.root / "crops")).rglob("*.parquet") for row in read_crops(path)]
         with dataset.catalog.reading() as connection:
             assert set(known_images(connection)["reason"].to_pylist()) == {""}
     return {row["image_id"]: row["jpeg"] for row in rows}

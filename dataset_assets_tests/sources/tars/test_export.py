@@ -21,7 +21,7 @@ from dataset_assets.sources.kinds import make_source
 from dataset_assets.sources.scan import scan_sources
 from dataset_assets.sources.tars.export import ExportSource
 from dataset_assets.storage.layout import Layout
-from dataset_assets_tests.datasets import build_library, settings_in
+from dataset_assets_tests.datasets import build_library, on_disk, settings_in
 from dataset_assets_tests.exports import SQUARE_0, WIDE_0, edit_manifest, make_draft
 from dataset_assets_tests.sources.tarballs import write_tar
 
@@ -102,7 +102,7 @@ def test_the_settings_make_the_source(tmp_path: Path) -> None:
     made = make_source(settings.sources[0], settings, layout)
 
     assert made == ExportSource(
-        path=tmp_path / "published", listings=layout.listings("old"), prefix="old/", skip=layout.folders
+        path=tmp_path / "published", listings=layout.listings("old"), prefix="old/", skip=layout.local_folders
     )
     assert pickle.loads(pickle.dumps(made)) == made
 
@@ -264,7 +264,7 @@ def test_two_exports_are_merged_and_bucketed_again(built: Path, tmp_path: Path) 
         assert scan_sources(dataset).reused
         with dataset.catalog.reading() as connection:
             rows = known_images(connection).to_pylist()
-        after = captions_in(dataset.layout.export)
+        after = captions_in(on_disk(dataset.layout.export))
 
         assert verify(dataset.layout.export, workers=1, progress=Silence()).faults == ()
     assert report["usable"] == len(rows) == 2 * len(before) == 40

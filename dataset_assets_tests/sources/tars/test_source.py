@@ -32,6 +32,7 @@ from dataset_assets_tests.datasets import (
     TINY,
     add_photos,
     build_library,
+    on_disk,
     partition_keys,
     settings_in,
 )
@@ -191,12 +192,12 @@ def test_the_settings_make_the_source(tmp_path: Path) -> None:
     made = [make_source(one, settings, layout) for one in settings.sources]
 
     assert made == [
-        TarSource(path=tmp_path / "tars", listings=layout.listings("a"), prefix="a/", skip=layout.folders),
+        TarSource(path=tmp_path / "tars", listings=layout.listings("a"), prefix="a/", skip=layout.local_folders),
         TarSource(
             path=Path("/b"),
             listings=layout.listings("b"),
             rule=IdRule(by="json", field="uid"),
-            skip=layout.folders,
+            skip=layout.local_folders,
         ),
     ]
     assert pickle.loads(pickle.dumps(made)) == made
@@ -571,7 +572,7 @@ def test_an_export_is_the_same_from_tars_as_from_a_folder(tmp_path: Path) -> Non
     for one in (settings, from_tars):
         with open_dataset(one) as dataset:
             build_library(dataset)
-            root = dataset.layout.export / "buckets"
+            root = on_disk(dataset.layout.export) / "buckets"
             exports.append({path.relative_to(root): path.read_bytes() for path in root.rglob("*.tar")})
 
     assert exports[0] == exports[1]

@@ -30,6 +30,7 @@ from dataset_assets.trainer.tars.stage import list_kinds, write_numbered_tars
 from dataset_assets.work import Outcome
 from dataset_assets_tests.children import start
 from dataset_assets_tests.commands import alive, children_of, wait_for
+from dataset_assets_tests.datasets import on_disk
 from dataset_assets_tests.trainer.chosen import Texts, choose, opening, write_chosen
 
 SMALL = {"modulus": 10, "padding": 2, "tars_per_partition": 5}
@@ -362,13 +363,14 @@ def test_a_worker_that_is_ended_from_outside_is_said(
 def is_swept(dataset: Dataset) -> bool:
     """Remove what is half written, as every build does; return whether a worker that lived on a while left nothing."""
     sweep(dataset.layout.folders)
-    return not list(dataset.layout.root.rglob(".*.writing"))
+    return not list(on_disk(dataset.layout.root).rglob(".*.writing"))
 
 
 KILLED = """
 import sys
 from pathlib import Path
 from dataset_assets.trainer.tars import stage
+from dataset_assets_tests.datasets import on_disk
 from dataset_assets_tests.trainer.chosen import opening
 
 stage._WORTH_A_PROCESS = 1
