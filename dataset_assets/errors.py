@@ -3,7 +3,7 @@
     DatasetError                 something a person can act on; the command line prints it in one line, exit code 1
     ├── SettingsError            dataset.toml is missing, unreadable or says something that is not allowed
     ├── SourceError              a whole source cannot be read: a folder that is not there, no permission
-    ├── CatalogError             dataset.sqlite is locked, damaged, or made by a newer version
+    ├── CatalogError             the catalog is locked, damaged, or made by a newer version
     ├── StorageError             an artifact cannot be written or read: disk full, read-only, damaged
     │   └── DamagedError         a file of a stage is damaged or gone, and is made again by the next build
     ├── CaptionsStopped          a model cannot be asked any further: no key, no money, no such model, no answers

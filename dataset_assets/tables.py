@@ -170,7 +170,9 @@ def _tell_stored(stored: "Stored") -> dict[str, str]:
     row = stored.row
     crop = f"{row['target_w']}×{row['target_h']} pixels at {row['crop_x']}, {row['crop_y']}"
     crop += f" of {row['src_w']}×{row['src_h']} scaled by {row['crop_scale']:.4f}"
-    if stored.box:
+    if row["image_mode"] == "passthrough_jpeg":
+        crop = f"none, the source's {row['src_w']}×{row['src_h']} pixels are passed through"
+    elif stored.box:
         left, top, right, bottom = stored.box
         crop += f": {left:.1%} to {right:.1%} across, {top:.1%} to {bottom:.1%} down"
     quality = f"quality {row['quality']}, {row['subsampling']}" if row["quality"] else "as the source has it"

@@ -12,7 +12,7 @@ _DATASET = """\
 [dataset]
 name = {name}
 root = "data"                         # every artifact goes here, or to s3://bucket/folder; the export is <root>/export
-# catalog = "sqlite:////path/to.db"   # default: <root>/dataset.sqlite
+# catalog = "sqlite:////path/to.db"   # or "postgresql://user@host/name"; default: <root>/dataset.sqlite
 license = "other"                     # for the dataset card, as the Hugging Face Hub spells licenses
 language = "en"                       # of the captions
 description = ""                      # a paragraph for the dataset card

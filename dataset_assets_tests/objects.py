@@ -66,3 +66,14 @@ def remote_settings(folder: Path, root: ObjectPath, **sections: Any) -> Settings
 def read_all(folder: Location) -> dict[str, bytes]:
     """Return the bytes of every file in a folder and below, by its path there."""
     return {name: file.read_bytes() for name, file in find_files(folder).items()}
+
+
+def put(path: ObjectPath, data: bytes) -> None:
+    """Put an object, whatever its key is like."""
+    bucket, _, key = path.url.partition("://")[2].partition("/")
+    path.store.call_s3("put_object", Bucket=bucket, Key=key, Body=data)
+
+
+def gets(proxy: ObjectProxy) -> list[str]:
+    """Return the targets of all reading of objects, listings apart."""
+    return [target for method, target in proxy.requests if method == "GET" and "list-type=" not in target]

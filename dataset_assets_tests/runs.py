@@ -83,3 +83,13 @@ def failures(result: dg.ExecuteInProcessResult) -> dict[str, str | None]:
 def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
     """Return what the checks of a run said, by name."""
     return {check.check_name: check for check in result.get_asset_check_evaluations()}
+
+
+def execute_check(settings: Settings, instance: dg.DagsterInstance, stage: str, name: str) -> dg.ExecuteInProcessResult:
+    """Run a check of a stage's asset and nothing else, as the UI's Execute does: without a partition."""
+    check = dg.AssetCheckKey(key_of(stage), name)
+    job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    return job.get_subset(asset_check_selection=frozenset({check})).execute_in_process(
+        instance=instance, run_config=quiet, raise_on_error=False
+    )

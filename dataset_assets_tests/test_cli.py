@@ -405,6 +405,19 @@ def test_a_build_that_is_ended_is_taken_up_where_it_was(
     assert len(kept) >= 2  # what was finished was kept
 
 
+@pytest.mark.parametrize("command", ["status", "show"])
+def test_a_command_that_keeps_nothing_does_not_say_that_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dataset_assets.dataset.open_dataset", interrupt)
+    result = CliRunner().invoke(cli.main, [command, "--config", str(write_settings(tmp_path))])
+
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "interrupted\n")
+
+
 @pytest.mark.slow
 def test_a_build_that_is_killed_again_and_again_ends_the_same(
     reference: tuple[Path, dict[str, str]], tmp_path: Path

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from dataset_assets.catalog.state import Piece
-from dataset_assets.damage import INDEX, INDEX_VERSION, MODIFIED, find_damage, is_indexed, is_whole
+from dataset_assets.damage import (
+    INDEX,
+    INDEX_VERSION,
+    MODIFIED,
+    describe_folder,
+    find_damage,
+    is_indexed,
+    is_whole,
+)
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests.datasets import on_disk
 
@@ -84,3 +92,21 @@ def test_a_time_counts_where_it_is_known(layout: Layout) -> None:
 
     assert find_damage(layout, known) == "export/a.tar: touched since"
     assert find_damage(layout, TAR) == ""
+
+
+def test_a_piece_that_is_a_whole_folder_has_each_of_its_files(layout: Layout) -> None:
+    folder = on_disk(layout.root / "gallery")
+    for name in ("index.html", "data/a.js", "pictures/ab/1.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(bytes(7))
+    facts = describe_folder(layout, layout.root / "gallery")
+    page = Piece(stage="gallery", path="gallery/index.html", bytes=7, facts=facts)
+
+    (folder / "data" / ".DS_Store").touch()
+    assert find_damage(layout, page) == ""
+    (folder / "data" / "a.js").rename(folder / "data" / "b.js")
+    assert find_damage(layout, page) == "gallery: 3 files, not the 3 that were written"
+    (folder / "data" / "b.js").unlink()
+    assert find_damage(layout, page) == "gallery: 2 files, not the 3 that were written"
+    (folder / "index.html").unlink()
+    assert find_damage(layout, page) == "gallery/index.html: No such file or directory"

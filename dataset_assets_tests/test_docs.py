@@ -59,7 +59,12 @@ from dataset_assets_tests.datasets import SQUARE, TINY, add_photo, build_library
 from dataset_assets_tests.photos import encoded, jpeg
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "deploy").glob("*/README.md")),
+]
 
 TABLES: dict[str, type[BaseModel]] = {
     "[dataset]": DatasetSettings,
@@ -92,7 +97,7 @@ TABLES: dict[str, type[BaseModel]] = {
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -30,7 +30,7 @@ from dataset_assets_tests.datasets import LANDSCAPE, add_photo, add_photos, buil
 from dataset_assets_tests.fakes.object_proxy import ObjectProxy
 from dataset_assets_tests.objects import read_all, remote_settings
 
-WEBSHART = {"release": {"webshart": True}}
+EVERYTHING = {"release": {"webshart": True}, "gallery": {"enabled": True}}
 
 
 def timeless(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -60,14 +60,16 @@ def test_a_build_into_a_store_is_a_build_on_a_disk(
     tmp_path: Path, object_root: ObjectPath, object_proxy: ObjectProxy
 ) -> None:
     add_photos(tmp_path)
-    local = make_whole(settings_in(tmp_path, **WEBSHART))
-    settings = remote_settings(tmp_path, object_root, **WEBSHART)
+    local = make_whole(settings_in(tmp_path, **EVERYTHING))
+    settings = remote_settings(tmp_path, object_root, **EVERYTHING)
 
     run_build(settings, Silence())
 
     assert timeless(read_all(object_root / "export")) == local
     assert stages_not_fresh(settings) == []
     assert verify(object_root / "export", workers=2, progress=Silence()).ok
+    galleries = [find_files(root / "gallery").keys() for root in (tmp_path / "out", object_root)]
+    assert galleries[0] == galleries[1] > {"index.html"}
     assert [path for path in tmp_path.iterdir() if path.name not in ("raw", "out", "catalog.sqlite")] == [
         settings.layout.local.parent
     ]
@@ -194,7 +196,7 @@ def test_the_commands_work_on_a_store(tmp_path: Path, object_root: ObjectPath) -
 
     status = run(tmp_path, "status", "--json")
     assert {row["state"] for row in json.loads(status.stdout) if row["stage"] == "shards"} == {"fresh"}, status.stderr
-    good = run(tmp_path, "verify", object_root / "export", "--json", "--workers", 1)
+    good = run(tmp_path, "verify", object_root / "export", "--json", "--pixels", "--workers", 2)
     assert (good.returncode, json.loads(good.stdout)["samples"]) == (0, 4), good.stderr
     tar = next(path for name, path in find_files(object_root).items() if name.endswith(".tar"))
     write_bytes(tar, tar.read_bytes()[:2000] + b"x" + tar.read_bytes()[2001:])

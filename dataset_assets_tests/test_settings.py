@@ -297,6 +297,43 @@ def test_an_empty_file_is_a_whole_configuration(tmp_path: Path) -> None:
     assert settings.workers == len(os.sched_getaffinity(0))
 
 
+def test_a_root_in_an_object_store_is_a_place_with_a_folder_of_its_own_on_the_disk(tmp_path: Path) -> None:
+    table = {"root": "s3://bucket/data", "catalog": "sqlite:////tmp/catalog.sqlite"}
+    one, other = (
+        parse_settings({"dataset": {**table, "root": root}}, folder=tmp_path)
+        for root in (table["root"], "s3://bucket/b")
+    )
+
+    assert str(one.root) == "s3://bucket/data"
+    assert one.layout.local.parent == tmp_path / ".dataset_assets"
+    assert one.layout.local != other.layout.local
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ({"dataset": {"root": "s3://bucket"}}, 'dataset.catalog: "" given, and a database cannot lie in the object'),
+        (
+            {"dataset": {"root": "s3://bucket", "catalog": "sqlite:////tmp/c"}, "records": {"paths": ("a.jsonl",)}},
+            'dataset.root: "s3://bucket" given; records and trainer need a local folder',
+        ),
+        ({"dataset": {"root": "s3://"}}, "dataset.root: allowed: a folder, or a URL such as s3://bucket/folder"),
+        (
+            {"dataset": {"root": "s3://me:secret@bucket"}},
+            "dataset.root: allowed: a folder, or a URL without user and password",
+        ),
+    ],
+)
+def test_a_root_that_cannot_be_is_refused_without_showing_secrets(
+    tmp_path: Path, tables: dict[str, object], said: str
+) -> None:
+    with pytest.raises(SettingsError) as error:
+        parse_settings(tables, folder=tmp_path)
+
+    assert said in str(error.value)
+    assert "secret" not in str(error.value)
+
+
 def test_every_key_can_be_written(tmp_path: Path) -> None:
     text = """
         [dataset]

@@ -238,6 +238,7 @@ def stored(**changes: Any) -> Stored:
     row = {
         "target_w": 512, "target_h": 352, "w": 512, "h": 352, "src_w": 1_600, "src_h": 1_200, "crop_scale": 0.32,
         "crop_x": 0, "crop_y": 16, "quality": 95, "subsampling": "4:4:4", "jpg_size": 45_678, "jpg_offset": 1_048_576,
+        "image_mode": "reencode_jpeg",
     }  # fmt: skip
     fields: dict[str, Any] = {
         "shard": "buckets/p1216x832/shard-000001.tar",
@@ -326,6 +327,14 @@ def test_a_sample_that_is_not_as_it_should_be_says_so() -> None:
         "fault    it is not [bold]odd[/]  [31mred ",
         "pending  to be [bold]odd[/]  [31mred ",
     ]
+
+
+def test_what_was_passed_through_has_no_crop() -> None:
+    passed = stored(row={"image_mode": "passthrough_jpeg", "quality": 0}, box=(0.0, 0.0, 1.0, 1.0))
+
+    said = printed(print_sample, described(explanation(), stored=passed))
+
+    assert said.splitlines()[4] == "crop     none, the source's 1600×1200 pixels are passed through"
 
 
 @pytest.mark.parametrize("control", ["\n", "\x1b", "\x9b", "\u202e", "\u2066", "\u2029"])

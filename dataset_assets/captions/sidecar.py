@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dataset_assets.captions.sources import list_extensions, register_variants
@@ -18,6 +19,7 @@ from dataset_assets.stages import caption_stage
 from dataset_assets.work import Outcome, begin, holding_lock
 
 _BATCH = 1000  # captions a transaction
+_File = tuple[Mapping[str, Any], str, str]  # of a row of the plan, with extension and version, "" where there is none
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -93,20 +95,15 @@ def _read_changed(
     known: Mapping[int, str],
 ) -> Iterator[dict[str, Any]]:
     """Yield a row of the catalog for each image whose caption file is not the one that was read before."""
-    for row in plan:
-        extension, listed = _choose_file(variant, row["sidecars"])
-        version = f"{extension}:{listed}" if extension else "none"
-        if known.get(row["id"]) == version:
-            continue
-        status, text, detail = CaptionStatus.MISSING, "", ""
-        if extension:
-            try:
-                data = dataset.sources[row["source"]].read_sidecar(row["uri"], extension, listed)
-            except OSError as error:
-                # Not the version's: it is tried again by the next build.
-                status, detail, version = CaptionStatus.ERROR, error.strerror or str(error), ""
-            else:
-                status, text, detail = (status, "", "") if data is None else parse_caption(data, variant.field)
+    chosen = ((row, *_choose_file(variant, row["sidecars"])) for row in plan)
+    changed = [one for one in chosen if known.get(one[0]["id"]) != _name_version(*one[1:])]
+    for (row, extension, listed), data in zip(changed, _read_files(dataset, changed), strict=True):
+        status, text, detail, version = CaptionStatus.MISSING, "", "", _name_version(extension, listed)
+        if isinstance(data, OSError):
+            # Not the version's: it is tried again by the next build.
+            status, detail, version = CaptionStatus.ERROR, data.strerror or str(data), ""
+        elif data is not None:
+            status, text, detail = parse_caption(data, variant.field)
         yield {
             "image": row["id"],
             "caption_source": source.id,
@@ -116,6 +113,30 @@ def _read_changed(
             "input_version": version,
             "created_at": time.time(),
         }
+
+
+def _name_version(extension: str, listed: str) -> str:
+    """Return what a caption of a file was made from."""
+    return f"{extension}:{listed}" if extension else "none"
+
+
+def _read_files(dataset: Dataset, files: list[_File]) -> Iterator[bytes | OSError | None]:
+    """Yield what is in each file, None where there is none, or why it cannot be read; several wait at a time."""
+    at_once = max((dataset.sources[row["source"]].at_once for row, extension, _ in files if extension), default=1)
+    if at_once == 1:
+        yield from (_read_file(dataset, *file) for file in files)
+        return
+    with ThreadPoolExecutor(at_once) as threads:
+        yield from threads.map(lambda file: _read_file(dataset, *file), files)
+
+
+def _read_file(dataset: Dataset, row: Mapping[str, Any], extension: str, listed: str) -> bytes | OSError | None:
+    if not extension:
+        return None
+    try:
+        return dataset.sources[row["source"]].read_sidecar(row["uri"], extension, listed)
+    except OSError as error:
+        return error
 
 
 def _choose_file(variant: SidecarSettings, sidecars: str) -> tuple[str, str]:

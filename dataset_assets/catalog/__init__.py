@@ -1,1 +1,1 @@
-"""The catalog, dataset.sqlite: its tables, their migrations, and the questions that the stages ask of them."""
+"""The catalog, dataset.sqlite or the same on a server: its tables, their migrations, and what stages ask of them."""

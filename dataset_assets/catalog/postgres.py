@@ -86,8 +86,8 @@ def open_postgres(url: URL, wait_seconds: float) -> Backend:
         writing={**write, "catalog_lock": ""},
         recording={**write, "catalog_lock": "_shared"},
         faults=(DBAPIError, psycopg.Error),
-        explain=explain,
-        passes=passes,
+        explain=_explain,
+        passes=_passes,
         wait_seconds=wait_seconds,
     )
 
@@ -111,7 +111,7 @@ def _connect_arguments(url: URL, **settings: str) -> dict[str, Any]:
     }
 
 
-def is_lost(error: Exception) -> bool:
+def _is_lost(error: Exception) -> bool:
     """Return whether an error is that of a connection, and not of what was asked."""
     original = getattr(error, "orig", error)
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -122,12 +122,12 @@ def is_lost(error: Exception) -> bool:
     )
 
 
-def passes(error: Exception) -> bool:
+def _passes(error: Exception) -> bool:
     """Return whether the same may well succeed a moment later: a conflict, a server that restarts."""
-    return isinstance(getattr(error, "orig", error), _REPEATABLE) or is_lost(error)
+    return isinstance(getattr(error, "orig", error), _REPEATABLE) or _is_lost(error)
 
 
-def explain(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     """Return what a person can do about an error."""
     original = getattr(error, "orig", error)
     diagnosis = original.diag.message_primary if isinstance(original, psycopg.Error) else None
@@ -135,7 +135,7 @@ def explain(error: Exception) -> str:
     for kind, advice in _ADVICE.items():
         if isinstance(original, kind):
             return f"{said}: {advice}"
-    if not is_lost(error):
+    if not _is_lost(error):
         return said
     if "connection to server" not in said and not said.startswith("failed to resolve"):
         return f"{said}: {_LOST}" if said else _LOST

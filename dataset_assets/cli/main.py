@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dataset_assets.settings import Settings
     from dataset_assets.storage.location import Location
 
+_GOING_ON = ("build", "repack")  # commands that go on from where they were ended
+
 
 class _Commands(click.Group):
     """Prints what the library refuses in a line or two, instead of a traceback."""
@@ -42,7 +44,8 @@ class _Commands(click.Group):
             click.secho(f"error: {error}", fg="red", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("interrupted: what was finished is kept, the same command goes on from there", err=True)
+            kept = ": what was finished is kept, the same command goes on from there"
+            click.echo("interrupted" + (kept if ctx.invoked_subcommand in _GOING_ON else ""), err=True)
             ctx.exit(130)
 
 
@@ -210,11 +213,10 @@ def repack(config: Path | None, as_json: bool) -> None:
     from dataset_assets.dataset import open_dataset
     from dataset_assets.defs.build import run_build
     from dataset_assets.settings import load_settings
-    from dataset_assets.storage.lock import locked
     from dataset_assets.terminal import print_repacked, show_progress
 
     settings = load_settings(config)
-    with open_dataset(settings) as dataset, locked(dataset.layout.lock):
+    with open_dataset(settings) as dataset, dataset.locks.building():
         done = repack_buckets(dataset)
     with show_progress(Console(stderr=True)) as progress:
         run_build(settings, progress)

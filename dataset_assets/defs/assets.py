@@ -10,6 +10,8 @@ from dataset_assets.defs.versions import code_version
 from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage, upstream
 
+CATALOG = "catalog"  # the form of what lies in the catalog, wherever that is
+
 _LOOKS = (Stage.RAW_IMAGES, Stage.CAPTION_RECORDS)  # only a look at the files can tell whether these are stale
 _NO_TAG = re.compile(r"[^A-Za-z0-9_.-]+")
 _LONGEST_TAG = 63  # characters
@@ -28,8 +30,10 @@ def stage_asset(
     """Return the decorator that makes a function the asset of a stage; `more` is what dg.asset takes.
 
     Name, dependencies, code version and owners follow from the stage and the settings. `form` is what its result rests
-    in: a kind, as Dagster shows it, and a tag to look for.
+    in, CATALOG or a kind that Dagster shows, and a tag to look for.
     """
+    if form == CATALOG:
+        form = "postgres" if settings.dataset.catalog.startswith("postgresql") else "sqlite"
     decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
         key=stage.split("/"),
         deps=[name.split("/") for name in upstream(settings, stage) if name != Stage.SHARDS_INTACT],  # which is a check

@@ -7,7 +7,7 @@ import dagster as dg
 from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.catalog.schema import slots
 from dataset_assets.dataset import Dataset
-from dataset_assets.defs.assets import stage_asset
+from dataset_assets.defs.assets import CATALOG, stage_asset
 from dataset_assets.defs.charts import chart_buckets
 from dataset_assets.defs.columns import SCHEMA, describe_rows
 from dataset_assets.defs.config import StageConfig
@@ -27,7 +27,7 @@ def make_bucket_assignments(settings: Settings) -> dg.AssetsDefinition:
         settings,
         Stage.BUCKET_ASSIGNMENTS,
         group="index",
-        form="sqlite",
+        form=CATALOG,
         metadata={SCHEMA: describe_rows(slots)},
         description=(
             "Puts every usable image into the bucket that keeps most of it, gives it a slot for life there, and writes "

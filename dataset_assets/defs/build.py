@@ -28,7 +28,6 @@ from dataset_assets.status import judge_all
 from dataset_assets.storage.atomic import sweep
 from dataset_assets.storage.home import prepare_dagster_home
 from dataset_assets.storage.layout import Layout
-from dataset_assets.storage.lock import locked
 from dataset_assets.storage.records import quick_records
 
 _INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}  # what Dagster makes of Ctrl-C
@@ -44,7 +43,7 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False,
     Models whose key is missing are left out. Raises DatasetError: what a stage refuses, a failed check, that a model
     cannot be asked any further, or that another build of the dataset is running. What was finished until then stays.
     """
-    with open_dataset(settings) as dataset, locked(dataset.layout.lock), open_instance(dataset.layout) as instance:
+    with open_dataset(settings) as dataset, dataset.locks.building(), open_instance(dataset.layout) as instance:
         sweep(dataset.layout.folders)
         runner = _Runner(settings, instance, progress)
         runner.bury()

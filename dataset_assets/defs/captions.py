@@ -14,7 +14,7 @@ from dataset_assets.captions.stage import collect_imported
 from dataset_assets.catalog.captions import CaptionStatus
 from dataset_assets.catalog.schema import captions as captions_table
 from dataset_assets.dataset import Dataset
-from dataset_assets.defs.assets import as_tag, stage_asset
+from dataset_assets.defs.assets import CATALOG, as_tag, stage_asset
 from dataset_assets.defs.columns import SCHEMA, describe_columns, describe_rows
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing
@@ -34,7 +34,7 @@ def make_captions(settings: Settings, variant: VariantSettings) -> dg.AssetsDefi
         settings,
         caption_stage(variant.name),
         group="captions",
-        form="sqlite",
+        form=CATALOG,
         partitions=BUCKET_SHARDS,
         metadata={SCHEMA: describe_rows(captions_table)},
         description=_describe(variant),

@@ -1,4 +1,7 @@
-"""Asset checks: blocking where a bad export would follow, a warning where a person should look."""
+"""Asset checks: blocking where a bad export would follow, a warning where a person should look.
+
+One of a partitioned asset is about the partitions of its run; executed by itself it is about all that are made.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -10,6 +13,7 @@ from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import as_cell, make_drops, make_table
+from dataset_assets.defs.partitions import find_keys
 from dataset_assets.defs.pictures import cut
 from dataset_assets.freshness import find_state
 from dataset_assets.progress import Progress
@@ -83,9 +87,10 @@ def counts_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
 )
 def caption_coverage(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Warn when many samples have no caption."""
-    keys = context.partition_keys
-    with failing(), dataset.catalog.reading() as connection:
-        states = load_states(connection, keys)
+    with failing():
+        keys = find_keys(context, dataset, Stage.CAPTION_SELECTION)
+        with dataset.catalog.reading() as connection:
+            states = load_states(connection, keys)
         reports = [find_state(states, Stage.CAPTION_SELECTION, key).report for key in keys]
     images, without = (sum(report[name] for report in reports) for name in ("images", "without"))
     coverage = 1 - without / images if images else 0.0
@@ -134,9 +139,10 @@ def _make_rate_check(
 
     @dg.asset_check(name=name, asset=stage.split("/"), description=description)
     def rate(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
-        keys = context.partition_keys
-        with failing(), dataset.catalog.reading() as connection:
-            states = load_states(connection, keys)
+        with failing():
+            keys = find_keys(context, dataset, stage)
+            with dataset.catalog.reading() as connection:
+                states = load_states(connection, keys)
             counts = sum((Counter(find_state(states, stage, key).report["statuses"]) for key in keys), Counter[str]())
         share = sum(counts[one.value] for one in statuses) / counts.total() if counts else 0.0
         return dg.AssetCheckResult(
@@ -187,7 +193,7 @@ def shards_intact(
 ) -> dg.AssetCheckResult:
     """Stop a manifest from being written over damaged tars."""
     with failing():
-        report = inspect_shards(dataset, context.partition_keys, progress=progress)
+        report = inspect_shards(dataset, find_keys(context, dataset, Stage.SHARDS), progress=progress)
     return _judge(report.faults, {"shards": report.files, "samples": report.samples, "bytes": report.bytes})
 
 

@@ -12,6 +12,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, version_tags
+from dataset_assets.freshness import find_state
 from dataset_assets.stages import Stage, upstream
 from dataset_assets.work import Outcome
 
@@ -38,6 +39,21 @@ def sync_partitions(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:
     for key in there.difference(keys):
         instance.delete_dynamic_partition(name, key)
     return new
+
+
+def find_keys(context: dg.AssetCheckExecutionContext, dataset: Dataset, stage: str) -> list[str]:
+    """Return the partitions that a check of a stage is about: those of the run, or all that the stage has made.
+
+    The UI executes a check by itself in a run without a partition. Raises OrderError where the stage has made none.
+    """
+    if context.has_partition_key or context.has_partition_key_range:
+        return list(context.partition_keys)
+    with dataset.catalog.reading() as connection:
+        states = load_states(connection)
+    keys = sorted(key for (made, key), state in states.items() if made == stage and not state.interrupted)
+    if not keys:
+        find_state(states, stage)  # which says so
+    return keys
 
 
 def report_partitions(

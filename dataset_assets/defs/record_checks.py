@@ -10,6 +10,7 @@ from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import make_table
+from dataset_assets.defs.partitions import find_keys
 from dataset_assets.defs.pictures import tabulate
 from dataset_assets.freshness import find_state
 from dataset_assets.posts.choose import EMPTY
@@ -90,9 +91,10 @@ def _count_rows(path: Location) -> int:
 )
 def members_add_up(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Compare the members of the tars with the captions that were chosen."""
-    keys = context.partition_keys
-    with failing(), dataset.catalog.reading() as connection:
-        states = load_states(connection, keys)
+    with failing():
+        keys = find_keys(context, dataset, Stage.CAPTIONS_1KTAR)
+        with dataset.catalog.reading() as connection:
+            states = load_states(connection, keys)
         chosen = [find_state(states, Stage.RECORD_CAPTIONS, key).report["by_source"] for key in keys]
         tars = [find_state(states, Stage.CAPTIONS_1KTAR, key).report["members"] for key in keys]
     captions = sum(count for counts in chosen for label, count in counts.items() if label != EMPTY)

@@ -25,7 +25,6 @@ from dataset_assets.settings import Job, RecordSettings, Settings
 from dataset_assets.sources.scan import find_changes
 from dataset_assets.stages import Stage, last_stages, upstream
 from dataset_assets.status import judge_all
-from dataset_assets.storage.lock import is_locked
 
 REQUEST_TAG = "dataset_assets/request"  # a digest of what made the sensor ask for a run
 
@@ -60,7 +59,7 @@ def make_sensor(settings: Settings, jobs: Jobs) -> dg.SensorDefinition:
         instance = context.instance
         if busy := _find_busy(instance, jobs):
             yield dg.SkipReason(f"run {busy.run_id} of {busy.job_name} is under way")
-        elif is_locked(dataset.layout.lock):
+        elif dataset.locks.is_building():
             yield dg.SkipReason("`dataset-assets build` is at work")
         else:
             yield from _ask(dataset, instance)

@@ -6,7 +6,7 @@ import dagster as dg
 
 from dataset_assets.catalog.schema import images
 from dataset_assets.dataset import Dataset
-from dataset_assets.defs.assets import stage_asset
+from dataset_assets.defs.assets import CATALOG, stage_asset
 from dataset_assets.defs.charts import chart_sources
 from dataset_assets.defs.columns import SCHEMA, describe_rows
 from dataset_assets.defs.config import ScanConfig
@@ -25,7 +25,7 @@ def make_raw_images(settings: Settings) -> dg.AssetsDefinition:
         settings,
         Stage.RAW_IMAGES,
         group="index",
-        form="sqlite",
+        form=CATALOG,
         metadata={SCHEMA: describe_rows(images)},
         description=(
             "Every file that the sources offer as an image: where it is, how large it is, or why it cannot be used. "

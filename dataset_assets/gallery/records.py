@@ -7,6 +7,7 @@ page shows them as text.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dataset_assets.images.geometry import Part
 from dataset_assets.overview.histogram import Histogram, Sizes
 
 
@@ -58,7 +59,7 @@ class Sample:
     w: int  # of the stored JPEG, pixels
     h: int
     bytes: int  # of the stored JPEG
-    box: tuple[float, float, float, float]  # left, top, right, bottom of the crop in the source, 0 to 1
+    box: Part  # of the source that the crop shows
     scale: float  # cover scale
     image_mode: str
     quality: int  # 0 where passed through

@@ -12,7 +12,7 @@ from dataset_assets.gallery.choose import Chosen
 from dataset_assets.gallery.draw import Original, Slice
 from dataset_assets.gallery.pictures import LARGE, ORIGIN, THUMB, Album
 from dataset_assets.gallery.records import TEXT_LIMIT, Said, Sample
-from dataset_assets.images.geometry import cover_size
+from dataset_assets.images.geometry import find_part
 from dataset_assets.shards.index import Row
 from dataset_assets.storage.location import read_part
 
@@ -40,23 +40,13 @@ def settle_sample(sample: Sample, album: Album) -> Sample:
     return replace(sample, origin=album.check(sample.origin))
 
 
-def find_box(row: Row) -> tuple[float, float, float, float]:
-    """Return left, top, right and bottom of a crop in its source, 0 to 1; `row` is the sample's of the tar's index."""
-    if row["image_mode"] == "passthrough_jpeg":
-        return 0.0, 0.0, 1.0, 1.0
-    width, height = cover_size((row["src_w"], row["src_h"]), (row["target_w"], row["target_h"]))
-    left, top = row["crop_x"], row["crop_y"]
-    edges = left / width, top / height, (left + row["w"]) / width, (top + row["h"]) / height
-    return edges[0], edges[1], edges[2], edges[3]
-
-
 def _describe(
     dataset: Dataset, chosen: Chosen, image: NamedImage, told: Explanation, album: Album, near: Mapping[str, int]
 ) -> Sample:
     row = chosen.row
     jpeg, fields = _read_members(dataset, row)
-    source = (row["src_w"], row["src_h"])
-    stored = source if row["image_mode"] == "passthrough_jpeg" else (row["w"], row["h"])
+    source, cropped = (row["src_w"], row["src_h"]), row["image_mode"] != "passthrough_jpeg"
+    stored = (row["w"], row["h"]) if cropped else source
     place = Slice(path=dataset.layout.export / row["shard"], offset=row["jpg_offset"], size=row["jpg_size"])
     large, thumb = album.want(place, sha256(jpeg).hexdigest(), stored, LARGE, THUMB)
     original = Original(source=image.source, uri=image.uri, version=image.version, sha256=row["source_sha256"])
@@ -68,7 +58,7 @@ def _describe(
         source=image.source,
         uri=image.uri,
         bytes=row["jpg_size"],
-        box=find_box(row),
+        box=find_part(source, (row["w"], row["h"]), (row["crop_x"], row["crop_y"]), cropped=cropped),
         scale=row["crop_scale"],
         thumb=thumb,
         large=large,

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from itertools import groupby
 
 from dataset_assets.catalog.state import Piece, load_pieces
+from dataset_assets.damage import describe_folder
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import fingerprint
 from dataset_assets.gallery.choose import Chosen, choose_samples
@@ -65,8 +66,9 @@ def _write(work: Work, album: Album, also: Collection[str], progress: Progress) 
     page, output = dataset.layout.gallery_page, fingerprint(data)
     work.replace()
     write_page(dataset.layout.gallery, "gallery", data)
-    work.put(page, made_from=fingerprint(work.inputs), output=output)
     pictures, size = album.clean()
+    facts = describe_folder(dataset.layout, dataset.layout.gallery)
+    work.put(page, made_from=fingerprint(work.inputs), output=output, facts=facts)
     return work.finish(
         output=output,
         report={

@@ -12,6 +12,8 @@ from hashlib import sha256
 
 from dataset_assets.settings import CropSettings
 
+Part = tuple[float, float, float, float]  # of an image: left, top, right and bottom, 0 to 1
+
 
 def cover_ratio(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
     """Return the cover scale as (numerator, denominator)."""
@@ -33,6 +35,20 @@ def cover_size(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, i
     numerator, denominator = cover_ratio(source, target)
     width, height = ((2 * side * numerator + denominator) // (2 * denominator) for side in source)
     return max(width, target[0]), max(height, target[1])
+
+
+def find_part(
+    source: tuple[int, int], target: tuple[int, int], corner: tuple[int, int], *, cropped: bool = True
+) -> Part:
+    """Return the part of a source that became a sample: a `target` rectangle after the cover-resize, or all of it.
+
+    `corner` is its top left pixel, as `crop_box` has it; `cropped` False says that the source was passed through.
+    """
+    if not cropped:
+        return 0.0, 0.0, 1.0, 1.0
+    width, height = cover_size(source, target)
+    left, top = corner
+    return left / width, top / height, (left + target[0]) / width, (top + target[1]) / height
 
 
 def choose_corner(image_id: str, crop: CropSettings) -> int:

@@ -38,7 +38,7 @@ def describe_sample(dataset: Dataset, name: str) -> Description:
     if names_sample(name):
         stored = find_number(dataset.layout, name)
         return _describe(dataset, _explain_stored(dataset, stored), stored, "")
-    now = explain_image(dataset, name)
+    now = explain_image(dataset, name, also="SHARD:N, ")
     if now.slot < 0:
         return _describe(dataset, now, None, now.no_crop)
     shard, damage = shard_path(now.bucket_id, now.shard), ""
@@ -58,7 +58,7 @@ def _explain_stored(dataset: Dataset, stored: Stored) -> Explanation:
 
 def _describe(dataset: Dataset, now: Explanation, stored: Stored | None, missing: str) -> Description:
     source = dataset.sources.get(now.source)
-    path = show_path(source.path / decode_uri(now.uri)) if isinstance(source, FolderSource) else ""
+    path = show_path(str(source.path / decode_uri(now.uri))) if isinstance(source, FolderSource) else ""
     pending = _tell_pending(dataset, now, stored) if stored else ""
     return Description(now=now, path=path, stored=stored, missing="" if stored else missing, pending=pending)
 

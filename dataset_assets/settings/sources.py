@@ -1,11 +1,12 @@
 """[[sources]]: where images come from, a model for each kind of source."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from dataset_assets.settings.base import Model
+from dataset_assets.storage.location import check_location
 
 _KINDS = ("folder", "tars", "parquet", "bucketed_shards")
 
@@ -66,9 +67,18 @@ class ExportSettings(Model):
     prefix: str = ""
 
 
+_Source = TypeVar("_Source", FolderSettings, TarSettings, ParquetSettings, ExportSettings)
+
+
 def _kind_of(source: Any) -> str | None:
     kind = source.get("kind", "folder") if isinstance(source, dict) else getattr(source, "kind", None)
     return kind if kind in _KINDS else None
+
+
+def _check_place(source: _Source) -> _Source:
+    if fault := check_location(source.path):  # of the table, not of the key: a password is not shown
+        raise ValueError(f"path: allowed: a path, or {fault}")
+    return source
 
 
 SourceSettings = Annotated[
@@ -77,4 +87,5 @@ SourceSettings = Annotated[
     | Annotated[ParquetSettings, Tag("parquet")]
     | Annotated[ExportSettings, Tag("bucketed_shards")],
     Discriminator(_kind_of, custom_error_type="kind", custom_error_message=f"allowed: {', '.join(_KINDS)}"),
+    AfterValidator(_check_place),
 ]

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 import simplejpeg
 
 from dataset_assets.errors import DatasetError, StorageError
-from dataset_assets.images.geometry import cover_size
+from dataset_assets.images.geometry import Part, find_part
 from dataset_assets.shards.index import Row, scan_tar
 from dataset_assets.shards.jpeg import read_frame
 from dataset_assets.shards.tar import TarError
@@ -32,7 +32,7 @@ class Stored:
     shard: str  # path of the tar in the export
     number: int  # which sample of the tar, from 0
     row: Row  # as the tar's index has it, shards/index.py
-    box: tuple[float, float, float, float] | None  # left, top, right, bottom of the crop in the source, 0 to 1
+    box: Part | None  # of the source that the crop shows
     fault: str  # what is wrong with its JPEG, "" for nothing
 
 
@@ -117,19 +117,17 @@ def _make_stored(layout: Layout, shard: str, number: int, row: Row) -> Stored:
     source, target = (row["src_w"], row["src_h"]), (row["target_w"], row["target_h"])
     if min(*source, *target) < 1:
         return Stored(shard=shard, number=number, row=row, box=None, fault="its JSON has sizes that no image has")
-    width, height = cover_size(source, target)
-    left, top = row["crop_x"] / width, row["crop_y"] / height
-    box = (left, top, left + target[0] / width, top + target[1] / height)
+    cropped = row["image_mode"] != "passthrough_jpeg"
+    box = find_part(source, target, (row["crop_x"], row["crop_y"]), cropped=cropped)
     try:
         jpeg = read_part(layout.export / shard, row["jpg_offset"], row["jpg_size"])
     except OSError as error:
         raise StorageError(f"cannot read {layout.export / shard}: {error.strerror}") from None
-    return Stored(shard=shard, number=number, row=row, box=box, fault=_find_fault(jpeg, row))
+    return Stored(shard=shard, number=number, row=row, box=box, fault=_find_fault(jpeg, row, plain=cropped))
 
 
-def _find_fault(jpeg: bytes, row: Row) -> str:
-    """Return what is wrong with a sample's JPEG, "" for nothing; it is decoded where we have encoded it."""
-    plain = row["image_mode"] != "passthrough_jpeg"
+def _find_fault(jpeg: bytes, row: Row, *, plain: bool) -> str:
+    """Return what is wrong with a sample's JPEG, "" for nothing; a `plain` one, which we encoded, is decoded."""
     try:
         frame = read_frame(jpeg, plain=plain)
         if (frame.width, frame.height) != (row["w"], row["h"]):

@@ -7,16 +7,14 @@ tables beside the tars must say in release/samples.py and release/webshart.py.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from hashlib import file_digest
-from itertools import accumulate, chain
+from itertools import accumulate
 
 import numpy as np
 
 from dataset_assets.errors import StorageError
-from dataset_assets.processes import end_with_parent, prepare_forks
 from dataset_assets.progress import Progress
 from dataset_assets.release.check import check_manifest, manifest_buckets
 from dataset_assets.release.manifest import FileEntry, Manifest, ShardEntry, load_manifest
@@ -25,6 +23,7 @@ from dataset_assets.release.webshart import webshart_path
 from dataset_assets.settings import count_cores
 from dataset_assets.shards.check import Promise
 from dataset_assets.shards.examine import examine_shard
+from dataset_assets.shards.pool import read_side_by_side
 from dataset_assets.shards.report import NO_TABLES, Fault, Report, ShardReport, Tables
 from dataset_assets.shards.rows import Rows
 from dataset_assets.shards.sieve import sift_shard
@@ -37,8 +36,6 @@ DESKTOP_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")  # what looking at a f
 _EXPORT_ID = re.compile(r"Export ID[^0-9a-f\n]*([0-9a-f]{16})\b")  # as cards name it
 _DIGEST = 32  # bytes
 _LONGEST_STRETCH = 8  # tars that one task reads: those of one bucket share row groups of samples.parquet
-_MOST_THREADS = 4  # a tenth of the work holds the interpreter's lock, so more would wait for each other
-_WORTH_A_PROCESS = 4 << 30  # bytes: hashing them takes some times as long as starting a process
 
 Task = tuple[Location, ShardEntry, Promise, Tables]
 
@@ -168,38 +165,14 @@ def verify_shards(
     length = max(1, min(_LONGEST_STRETCH, len(present) // (4 * max(workers, 1))))
     stretches = [present[start : start + length] for start in range(0, len(present), length)]
     work: Callable[[Sequence[Task]], list[ShardReport]] = partial(_verify_stretch, pixels=pixels)
+    size = sum(entry.bytes for _, entry, *_ in present)
     reports = []
     progress.start("verify", len(present), "shards")
-    with ExitStack() as stack:
-        if workers > 1:
-            pool = _make_pool(workers, sum(entry.bytes for _, entry, *_ in present), decoding=pixels)
-            stack.callback(pool.shutdown, cancel_futures=True)  # also when it is interrupted
-            results = pool.map(work, stretches)
-        else:
-            results = map(work, stretches)
-        try:
-            for report in chain.from_iterable(results):
-                reports.append(report)
-                progress.advance(1)
-        except BrokenExecutor as error:
-            raise StorageError(
-                "a process that reads tars was ended: for want of memory perhaps, or by a JPEG that crashes the decoder"
-            ) from error
+    for read in read_side_by_side(work, stretches, workers=workers, size=size, module=__name__, decoding=pixels):
+        reports += read
+        progress.advance(len(read))
     progress.finish()
     return reports
-
-
-def _make_pool(workers: int, size: int, *, decoding: bool) -> Executor:
-    """Return a pool to read `size` bytes of tars with: threads, or processes where there is enough for them to do.
-
-    Reading and hashing let other threads run; a process takes as long to start as a gigabyte to hash. Where all is
-    decoded there are processes in any case: what a decoder does not survive must not end this one.
-    """
-    processes = workers if decoding else min(workers, size // _WORTH_A_PROCESS)
-    threads = min(workers, _MOST_THREADS)
-    if processes < threads:
-        return ThreadPoolExecutor(threads)
-    return ProcessPoolExecutor(processes, mp_context=prepare_forks(__name__), initializer=end_with_parent)
 
 
 def _verify_stretch(tasks: Sequence[Task], *, pixels: bool) -> list[ShardReport]:

@@ -43,6 +43,13 @@ class Source(Reader, Protocol):
     def find_file(self, uri: str) -> str:
         """Return the uri of the file that an image is in: its own, or that of the archive it is a part of."""
 
+    @property
+    def at_once(self) -> int:
+        """How many images are best opened at a time: one where none is waited for."""
+
+    def is_quick(self, version: str) -> bool:
+        """Return whether a header of this version is read with a few system calls, or with a request by any thread."""
+
     def open(self, uri: str, version: str) -> AbstractContextManager[BinaryIO]:
         """Open an image to read its header, at the version that was listed. Raises SampleError as `read` does."""
 

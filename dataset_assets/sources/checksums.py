@@ -20,7 +20,8 @@ def read_checksums(dataset: Dataset, files: Iterable[File], count: int, progress
     """Yield the sha256 of `count` source files in order, "" for one that cannot be read: its header says why."""
     progress.start("reading content", count, "files")
     rest = iter(files)
-    with ThreadPoolExecutor(dataset.settings.workers) as pool:
+    at_once = max(dataset.settings.workers, *(source.at_once for source in dataset.sources.values()))
+    with ThreadPoolExecutor(at_once) as pool:
         while batch := list(islice(rest, BATCH)):  # map takes all that it is given at once
             for checksum in pool.map(lambda file: _hash(dataset.sources[file[0]], *file[1:]), batch):
                 yield checksum

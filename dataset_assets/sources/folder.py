@@ -4,16 +4,16 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from io import BufferedReader, FileIO
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from dataset_assets.errors import DropReason, SampleError
 from dataset_assets.sources.base import LARGEST_SIDECAR, Listed, join_sidecars
-from dataset_assets.sources.walk import Files, FileState, look_at, show_path, split_name, state_of, walk
+from dataset_assets.sources.trees import Entry, Tree, make_tree, tell_loss
+from dataset_assets.sources.walk import FileState, show_path, split_name
+from dataset_assets.storage.location import Location
 
 # fmt: off
 IMAGE_EXTENSIONS = frozenset((
@@ -21,7 +21,6 @@ IMAGE_EXTENSIONS = frozenset((
     "jp2", "j2k", "jpx", "heic", "heif", "hif", "jxl",
 ))
 # fmt: on
-_USUAL_SIDECAR = 1 << 14  # bytes
 SIDECAR_EXTENSIONS = frozenset(("txt", "caption", "json"))
 
 _ESCAPED = re.compile("[%\udc80-\udcff]")  # U+DC00 and a byte is how Python reads one that is no UTF-8
@@ -31,9 +30,13 @@ _ESCAPED = re.compile("[%\udc80-\udcff]")  # U+DC00 and a byte is how Python rea
 class FolderSource:
     """A folder of images. `prefix` is put before every image_id, the folders in `skip` are left alone."""
 
-    path: Path
+    path: Location
     prefix: str = ""
-    skip: tuple[Path, ...] = ()  # what we make ourselves, where that lies inside the source
+    skip: tuple[Location, ...] = ()  # what we make ourselves, where that lies inside the source
+    tree: Tree = field(init=False, repr=False, compare=False)  # what is at `path`
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tree", make_tree(self.path, self.skip))
 
     def list_images(self, ignored: Counter[str]) -> Iterator[Listed]:
         """Offer the files whose extension is an image's, whatever is really inside, in a fixed order.
@@ -41,12 +44,13 @@ class FolderSource:
         Raises SourceError when the folder or one below it cannot be listed: guessing that its images are gone
         would throw their places away.
         """
-        for folder, files in walk(self.path, IMAGE_EXTENSIONS, self.skip):
+        for folder, files in self.tree.walk(IMAGE_EXTENSIONS):
             yield from self._offer(folder, files, ignored)
 
-    def _offer(self, folder: str, files: Files, ignored: Counter[str]) -> Iterator[Listed]:
+    def _offer(self, folder: str, files: Sequence[Entry], ignored: Counter[str]) -> Iterator[Listed]:
         sidecars: dict[str, dict[str, FileState]] = {}
         images = []
+        look_at = self.tree.look_at
         for entry in files:
             stem, extension = split_name(entry.name)
             if extension.lower() in IMAGE_EXTENSIONS:
@@ -71,46 +75,41 @@ class FolderSource:
         """Return the image's own uri: every image is a file."""
         return uri
 
+    @property
+    def at_once(self) -> int:
+        """How many images are best opened at a time."""
+        return self.tree.at_once
+
+    def find_uri(self, place: str) -> str | None:
+        """Return the uri of what a person names by a path on disk or a URL, None where that is elsewhere."""
+        path = self.tree.find_path(place)
+        return None if path is None else encode_uri(path)
+
+    def is_quick(self, version: str) -> bool:
+        """Return True: every image is a file."""
+        return True
+
     def open(self, uri: str, version: str) -> BinaryIO:
-        """Open an image to read its header, whatever it is now. Raises SampleError(UNREADABLE)."""
+        """Open an image to read its header; one on a disk whatever it is now. Raises SampleError(UNREADABLE)."""
         try:
-            # A pipe that took a file's place after the listing would be waited for, for ever.
-            return BufferedReader(FileIO(self._absolute(decode_uri(uri)), opener=_open_at_once))
+            return self.tree.open(decode_uri(uri), version)
         except OSError as error:
             raise SampleError(DropReason.UNREADABLE, error.strerror or str(error)) from None
 
     def read(self, uri: str, version: str) -> bytes:
         """Return the whole file. Raises SampleError: UNREADABLE, or SOURCE_CHANGED when it is not `version`."""
         try:
-            with Path(self._absolute(decode_uri(uri))).open("rb") as file:
-                data = file.read()
-                now = state_of(os.fstat(file.fileno())).version
-        except FileNotFoundError:
-            raise SampleError(DropReason.SOURCE_CHANGED, "removed after the scan") from None
+            return self.tree.read(decode_uri(uri), version)
         except OSError as error:
-            raise SampleError(DropReason.UNREADABLE, error.strerror or str(error)) from None
-        if now != version:
-            raise SampleError(DropReason.SOURCE_CHANGED, "changed after the scan")
-        return data
+            raise tell_loss(error) from None
 
     def read_sidecar(self, uri: str, extension: str, version: str) -> bytes | None:
-        """Return the file beside the image whose extension this is on disk, as it is now; None where it is gone."""
+        """Return the file beside the image with this extension, None where it is gone; on a disk as it is now."""
         stem, _ = split_name(decode_uri(uri))
         try:
-            with FileIO(self._absolute(f"{stem}.{extension}")) as file:
-                data = file.read(_USUAL_SIDECAR)  # room for the largest one takes longer to get than to read most
-                while len(data) <= LARGEST_SIDECAR and (more := file.read(LARGEST_SIDECAR + 1 - len(data))):
-                    data += more
-                return data
+            return self.tree.read_start(f"{stem}.{extension}", LARGEST_SIDECAR + 1, version)
         except FileNotFoundError:
             return None
-
-    def _absolute(self, relative: str) -> str:
-        return relative if relative.startswith("/") else f"{self.path}/{relative}"  # a Path takes as long as a read
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def make_image_id(relative: str) -> str:

@@ -3,7 +3,7 @@
 A file that crashes or hangs its decoder costs itself, as no decoder runs in this process.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -16,7 +16,7 @@ from dataset_assets.images.workers import Workers
 from dataset_assets.records import Header
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Source
-from dataset_assets.sources.folder import FolderSource
+from dataset_assets.sources.trees import tell_loss
 
 _CHUNK = 64  # files a task: sending one takes as long as reading a header
 _BATCH = 4096  # files glanced at before the workers get what is left of them
@@ -39,19 +39,21 @@ class ProbeJob:
         """How long one task may take."""
         return self.settings.timeout_seconds
 
-    def glance(self, task: list[File]) -> list[Header | None]:
-        """Return what can be said of the files of a task without a decoder; None of those that need a worker.
+    @property
+    def at_once(self) -> int:
+        """How many headers are best read at a time."""
+        return max((source.at_once for source in self.sources.values()), default=1)
 
-        Only folders are looked into: a file of theirs costs a few system calls, and those of archives may cost more.
-        """
+    def glance(self, task: list[File]) -> list[Header | None]:
+        """Return what can be said of the files of a task without a decoder; None of those that need a worker."""
         return [self._glance(*file) for file in task]
 
     def _glance(self, source: str, uri: str, version: str) -> Header | None:
-        folder = self.sources[source]
-        if not isinstance(folder, FolderSource):
+        opened = self.sources[source]
+        if not opened.is_quick(version):
             return None
         try:
-            with folder.open(uri, version) as file:
+            with opened.open(uri, version) as file:
                 return glance(file, max_pixels=self.settings.max_pixels)
         except SampleError:
             return None
@@ -70,9 +72,19 @@ class ProbeJob:
             except SampleError as error:
                 return error.reason, error.detail
             except OSError as error:
-                return DropReason.UNREADABLE, error.strerror or str(error)
+                lost = tell_loss(error)
+                return lost.reason, lost.detail
 
-        return lambda task: [look(*file) for file in task]
+        if self.at_once == 1:
+            return lambda task: [look(*file) for file in task]
+        threads = ThreadPoolExecutor(self.at_once)  # each of which waits for its file most of the time
+
+        def look_at_all(task: list[File]) -> list[Found]:
+            quick = [file for file in task if self.sources[file[0]].is_quick(file[2])]
+            found = dict(zip(quick, threads.map(lambda file: look(*file), quick), strict=True))
+            return [found.get(file) or look(*file) for file in task]
+
+        return look_at_all
 
     def fail(self, task: list[File], loss: Loss) -> str:
         """Return what happened to the worker: which file it was is found out file by file."""
@@ -93,8 +105,12 @@ def read_headers(
             yield from (next(judged) if found is None else found for found in seen)
 
 
-def _glance_all(job: ProbeJob, threads: ThreadPoolExecutor, files: Iterable[File]) -> Iterator[Header | None]:
+def _glance_all(job: ProbeJob, threads: ThreadPoolExecutor, files: Sequence[File]) -> Iterator[Header | None]:
     """Yield what can be said of files without a decoder, by several threads where they wait for the disk."""
+    if job.at_once > 1:
+        with ThreadPoolExecutor(job.at_once) as many:
+            yield from chain.from_iterable(many.map(job.glance, [[file] for file in files]))
+        return
     tasks = _cut(files)
     first = next(tasks, [])
     began = monotonic()

@@ -16,11 +16,13 @@ from dataset_assets.sources.tars.export import ExportSource
 from dataset_assets.sources.tars.samples import IdRule
 from dataset_assets.sources.tars.source import TarSource
 from dataset_assets.storage.layout import Layout
+from dataset_assets.storage.location import make_location
 
 
 def make_source(source: SourceSettings, settings: Settings, layout: Layout) -> Source:
     """Return the source that a table of the settings describes. It is not looked at yet."""
-    path, listings, skip = settings.resolve(source.path), layout.listings(source.name), layout.local_folders
+    path, listings = make_location(source.path, settings.folder), layout.listings(source.name)
+    skip = tuple(dict.fromkeys((*layout.folders, *layout.local_folders)))
     match source:
         case FolderSettings():
             return FolderSource(path=path, prefix=source.prefix, skip=skip)

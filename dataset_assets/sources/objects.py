@@ -16,12 +16,9 @@ from dataset_assets.sources.walk import FileState
 from dataset_assets.storage.objects import ObjectPath
 from dataset_assets.storage.store import ObjectError, calling
 
-# fmt: off
-_TAGS = (
-    "ETag", "etag", "md5Hash", "content_md5", "generation", "LastModified", "last_modified", "mtime", "updated", "created",
-)
-# fmt: on
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
+_TAGS = ("ETag", "etag", "md5Hash", "content_md5", "generation")
+_OTHER = (412, 416)  # answers to If-Match, and to a range behind the end: it is not the object that was listed
 _GROWTH = 8  # times more is read ahead each time
 
 
@@ -53,7 +50,7 @@ class ObjectFile:
         """Return `size` bytes from `offset` on, fewer where it ends. Raises OSError, ChangedError where it changed."""
         size = max(0, min(size, self._state.size - offset))
         at = offset - self._start
-        if not 0 <= at <= len(self._window) - size:
+        if size and not 0 <= at <= len(self._window) - size:
             ahead = min(max(size, self._ahead), self._state.size - offset)
             data = fetch(self._path, offset, ahead, self._state)
             if not self._ahead:
@@ -67,7 +64,7 @@ def list_objects(folder: ObjectPath, *, deep: bool = True) -> Iterator[tuple[str
     """Yield every object below a folder by its path there, or only those directly in it, in the store's order.
 
     Only one page of the listing is in memory, as far as the library of the store lets it. A path that ends in a / is
-    what some programs put in a folder's place. Raises OSError, FileNotFoundError where there is no such bucket.
+    what some programs put in a folder's place. Raises OSError.
     """
     store, (bucket, _, key) = folder.store, _name(folder).partition("/")
     start = f"{key}/" if key else ""
@@ -95,8 +92,10 @@ def look_up(path: ObjectPath) -> FileState:
 
 
 def parse_version(version: str) -> FileState:
-    """Return what FileState.version was made of, without the time. Raises ValueError for what is none."""
-    size, _, stamp = version.partition("-")
+    """Return what FileState.version was made of, without the time. Raises ChangedError for what no object has."""
+    size, dash, stamp = version.partition("-")
+    if not (dash and size.isdecimal()):
+        raise ChangedError(errno.ESTALE, "changed after the scan")
     return FileState(int(size), stamp)
 
 
@@ -116,7 +115,7 @@ def fetch(path: ObjectPath, start: int, size: int, state: FileState) -> bytes:
             else:
                 data = store.cat_file(name, start=start, end=start + size)
     except ObjectError as error:
-        if error.errno == errno.EBUSY:  # what s3fs makes of 412, the answer to If-Match
+        if _find_status(error) in _OTHER:
             raise _changed(path) from None
         raise
     if not hasattr(store, "call_s3") and look_up(path).version != state.version:
@@ -149,13 +148,22 @@ def _list_any(folder: ObjectPath, *, deep: bool) -> Iterator[tuple[str, FileStat
 
 
 def _describe(size: int, info: Mapping[str, Any]) -> FileState:
-    tag = str(next((info[name] for name in _TAGS if info.get(name)), ""))
     modified = next((info[name] for name in _TIMES if info.get(name)), 0)
     if isinstance(modified, str):
         modified = datetime.fromisoformat(modified)
     seconds = modified.timestamp() if isinstance(modified, datetime) else float(modified)
+    tag = str(next((info[name] for name in _TAGS if info.get(name)), seconds))
     plain = tag[1:-1] if tag[:1] == tag[-1:] == '"' else tag
     return FileState(int(size), quote(plain, safe=""), seconds)  # listings put such texts between : and ;
+
+
+def _find_status(error: BaseException | None) -> int:
+    """Return the status of the answer that an error came of, 0 where there was none."""
+    while error is not None:
+        if answer := getattr(error, "response", None):
+            return int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        error = error.__cause__
+    return 0
 
 
 def _changed(path: ObjectPath) -> ChangedError:

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Hashable
-from io import SEEK_CUR, SEEK_END, SEEK_SET, RawIOBase
-from typing import Any, Protocol
+from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
+from typing import Any, BinaryIO, Literal, Protocol
 
 from dataset_assets.sources.walk import FileState, state_of
 
@@ -24,6 +24,7 @@ class Ranges(Protocol):
 
 
 Handle = int | Ranges  # of an open file; an int is its descriptor
+Wanted = Literal["parts", "start", "walk"]  # each by itself; from a place on; many small ones, one after the other
 
 
 class ChangedError(OSError):
@@ -46,6 +47,13 @@ def identify(file: Handle) -> Hashable:
         return file.identity
     status = os.fstat(file)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def view(file: Handle) -> BinaryIO:
+    """Return the whole of an open file as a file object; where it is closed, the file stays open."""
+    if isinstance(file, int):
+        return open(file, "rb", closefd=False)
+    return BufferedReader(Slice(file, 0, file.state.size))
 
 
 class Slice(RawIOBase):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dataset_assets.errors import StorageError
 from dataset_assets.storage.layout import Layout
+from dataset_assets.storage.store import is_url
 
 _DAGSTER_YAML = """\
 # The Dagster instance of this dataset's builds. To see them: `dataset-assets ui`
@@ -47,16 +48,21 @@ def prepare_dagster_home(layout: Layout) -> Path:
     except OSError as error:
         raise StorageError(f"cannot make Dagster's folder {home}: {error.strerror}") from None
     other = _claim(home / _OWNER, layout)
-    if other != layout.root and other.exists() and home != layout.dagster_home.absolute():
+    if other != str(layout.root) and home != layout.dagster_home.absolute() and _is_there(other):
         raise StorageError(f"{home} holds the runs of the dataset in {other}: set DAGSTER_HOME to a folder of its own")
     return home
 
 
-def _claim(owner: Path, layout: Layout) -> Path:
+def _claim(owner: Path, layout: Layout) -> str:
     """Return the root of the dataset that the folder belongs to: this one's, where it was nobody's."""
     try:
         if not owner.exists():
             owner.write_text(str(layout.root), encoding="utf-8", errors="surrogateescape")
-        return Path(owner.read_text(encoding="utf-8", errors="surrogateescape"))
+        return owner.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise StorageError(f"cannot keep Dagster's records in {owner.parent}: {error.strerror}") from None
+
+
+def _is_there(root: str) -> bool:
+    """Return whether there is a dataset with this root; an object store is not asked."""
+    return is_url(root) or Path(root).exists()

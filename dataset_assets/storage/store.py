@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 
 from dataset_assets.errors import StorageError
 
+CONNECTIONS = 32  # of a process with a store, at a time
+
 # Seconds; and how often botocore tries a request, with longer and longer waits. The environment comes first.
-_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 60}
+_LIMITS = {"connect_timeout": 10, "read_timeout": 60, "max_pool_connections": CONNECTIONS}
 _RETRIES = {"mode": "standard", "max_attempts": 5}
 
 
@@ -55,7 +57,7 @@ def open_store(protocol: str, _process: int) -> Any:
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}  # others write there, too
     if protocol in ("s3", "s3a"):
         chosen = {"AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS"} & os.environ.keys()
-        options["config_kwargs"] = _TIMEOUTS | ({} if chosen else {"retries": _RETRIES})
+        options["config_kwargs"] = _LIMITS | ({} if chosen else {"retries": _RETRIES})
     try:
         return fsspec.filesystem(protocol, **options)
     except ImportError as error:

@@ -145,6 +145,12 @@ def test_an_image_that_is_not_exported_says_why(config: Path) -> None:
     assert refused("new.jpg", "--config", config).startswith("there is no image new.jpg in the last scan")
 
 
+def test_what_is_nowhere_is_told_with_all_that_can_be_given(config: Path) -> None:
+    last = "Give an image_id, a path, SHARD:N, or 8 or more digits of a sample's key"
+
+    assert refused("zebra.png", "--config", config) == f"there is no image zebra.png in the last scan. {last}"
+
+
 def test_without_a_gallery_it_says_who_writes_it(config: Path) -> None:
     folder = config.parent / "out" / "gallery"
     assert refused("--config", config) == f"there is no gallery in {folder} yet: build writes it"

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from dataset_assets.buckets.repack import repack_buckets
-from dataset_assets.compare import gather
 from dataset_assets.compare.records import BucketCounts, Combined, Counts, Difference, Flow, Images, Kinds
 from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import StorageError
 from dataset_assets.records import sample_key
 from dataset_assets.settings import parse_settings
+from dataset_assets.shards import pool
 from dataset_assets_tests.compare.pairs import (
     TITLE,
     add_sample,
@@ -364,7 +364,7 @@ def test_processes_say_the_same_as_threads(tmp_path: Path, monkeypatch: pytest.M
     first, second = write_pair(tmp_path, lambda draft: say(draft, "a.png", "b"), images={"quality": 90})
     expected = asdict(compare(first, second, workers=2))
 
-    monkeypatch.setattr(gather, "_WORTH_A_PROCESS", 1)  # bytes
-    monkeypatch.setattr(gather, "_MOST_THREADS", 0)  # without processes there would be none
+    monkeypatch.setattr(pool, "_WORTH_A_PROCESS", 1)  # bytes
+    monkeypatch.setattr(pool, "_MOST_THREADS", 0)  # without processes there would be none
 
     assert asdict(compare(first, second, workers=2)) == expected

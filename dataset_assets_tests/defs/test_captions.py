@@ -13,7 +13,7 @@ from dataset_assets.stages import Stage
 from dataset_assets_tests.datasets import LANDSCAPE, SQUARE, add_photo, settings_in
 from dataset_assets_tests.fakes import chat_server
 from dataset_assets_tests.fakes.chat_server import ChatServer, Reply, Request, ok
-from dataset_assets_tests.runs import INDEX, checks, failures, instance_in, key_of, materialize
+from dataset_assets_tests.runs import INDEX, checks, execute_check, failures, instance_in, key_of, materialize
 
 CAPTIONS = "captions/caption_a"
 LARGEST_EVENT = 150_000  # bytes: the event log keeps every one
@@ -115,6 +115,15 @@ def test_the_checks_warn_and_say_the_rate(photos: Path, instance: dg.DagsterInst
     shares = {name: said[name].metadata["share"].value for name in ("coverage", "refusals", "truncations")}
     assert shares == {"coverage": 0.25, "refusals": 0.1667, "truncations": 0.0833}
     assert said["budget"].metadata["cost_usd"].value == pytest.approx(12 * chat_server.COST)
+
+
+def test_a_rate_that_is_asked_for_by_itself_is_of_all_partitions(photos: Path, instance: dg.DagsterInstance) -> None:
+    with ChatServer() as server:
+        settings = settings_of(photos, server)
+        run(settings, instance)
+        said = checks(execute_check(settings, instance, CAPTIONS, "refusals"))["refusals"]
+    assert said.passed
+    assert said.metadata["answers"].value == 12
 
 
 def test_a_good_model_passes_them(photos: Path, instance: dg.DagsterInstance) -> None:

@@ -10,7 +10,7 @@ from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.stages import Stage
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests.datasets import add_photo, on_disk, settings_in
-from dataset_assets_tests.runs import INDEX, RELEASE, checks, instance_in, materialize
+from dataset_assets_tests.runs import INDEX, RELEASE, checks, execute_check, failures, instance_in, materialize
 
 KEY = "p1216x832_000000-000001"
 BELOW = (Stage.CAPTION_SELECTION, Stage.SHARDS)
@@ -142,3 +142,30 @@ def test_counts_that_do_not_add_up_stop_everything_below(built: Path, instance: 
     assert not result.success
     assert not checks(result)["counts_add_up"].passed
     assert checks(result)["counts_add_up"].metadata["counted"].value == 19
+
+
+def test_a_check_that_is_executed_by_itself_is_of_all_partitions(built: Path, instance: dg.DagsterInstance) -> None:
+    settings, tar = settings_in(built), Layout(built / "out").tar("p1216x832", 1)
+
+    sound = checks(execute_check(settings, instance, Stage.SHARDS, "shards_intact"))["shards_intact"]
+    captions = checks(execute_check(settings, instance, Stage.CAPTION_SELECTION, "caption_coverage"))
+    damage(on_disk(tar))
+    broken = execute_check(settings, instance, Stage.SHARDS, "shards_intact")
+
+    assert sound.passed
+    assert sound.metadata["samples"].value == 20
+    assert captions["caption_coverage"].metadata["images"].value == 20
+    check = checks(broken)["shards_intact"]
+    assert not check.passed
+    assert str(check.description).startswith("buckets/p1216x832/shard-000001.tar: ")
+    assert check.metadata["shards"].value == len(list(on_disk(Layout(built / "out").export).rglob("*.tar")))
+
+
+def test_a_check_that_is_executed_before_there_is_anything_says_so(tmp_path: Path) -> None:
+    add_photo(tmp_path, "0.jpg")
+
+    with instance_in(tmp_path / "home") as instance:
+        materialize(settings_in(tmp_path), instance, *INDEX)
+        (said,) = failures(execute_check(settings_in(tmp_path), instance, Stage.SHARDS, "shards_intact")).values()
+
+    assert said == "shards has not been made yet: materialize it, or run `dataset-assets build`"

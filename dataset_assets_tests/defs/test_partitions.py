@@ -24,7 +24,10 @@ from dataset_assets_tests.runs import (
 )
 
 BELOW = PARTITIONED[1:]
-ASKING = r"\bray\b|dagster[-_]ray|kubernetes|\bk8s\b|cluster\w*|hostname|DATASET_NODE|NODE_VARIABLE|run_launcher"
+ASKING = re.compile(
+    r"\bray\b|dagster[-_]ray|kubernetes|\bk8s\b|cluster\w*|hostname|getfqdn|DATASET_NODE|NODE_VARIABLE|run_launcher",
+    re.IGNORECASE,
+)
 
 
 @pytest.fixture
@@ -122,12 +125,18 @@ def test_every_partition_says_on_which_machine_it_was_made(
 def test_no_stage_asks_whether_it_runs_locally_or_on_a_cluster() -> None:
     package = Path(dataset_assets.__file__).parent
     found = {
-        path.relative_to(package).as_posix(): re.findall(ASKING, path.read_text(), re.IGNORECASE)
+        path.relative_to(package).as_posix(): {word.lower() for word in ASKING.findall(path.read_text())}
         for path in package.rglob("*.py")
     }
 
-    # A name in metadata, who holds a lock on a server, the example of a tag, and how a pool says what it is for.
-    assert {path: {*words} for path, words in found.items() if words} == {}
+    assert {path: words for path, words in found.items() if words} == {
+        "defs/partitions.py": {"dataset_node", "node_variable", "hostname"},  # a name in metadata, and nothing else
+        "defs/captions.py": {"clusters"},  # a comment on what the pool of a model is for
+        "catalog/postgres.py": {"hostname"},  # who holds a lock on a server
+        "settings/captions.py": {"hostname"},  # of a URL
+        "settings/automation.py": {"dagster-ray"},  # the example of a tag in a message
+        "template.py": {"dagster-ray"},  # the same in a new file
+    }
 
 
 def tar_paths(key: str) -> list[str]:

@@ -10,7 +10,7 @@ from dataset_assets.dataset import open_dataset
 from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage
 from dataset_assets_tests.posts.given import post, settings_for, to_lines, write
-from dataset_assets_tests.runs import RANGES, checks, instance_in, materialize
+from dataset_assets_tests.runs import RANGES, checks, execute_check, instance_in, materialize
 
 KEYS = ["00-01", "02-03", "04-05", "06-07", "08-09"]
 
@@ -123,3 +123,14 @@ def test_counts_that_do_not_add_up_stop_the_run(
     assert not result.success
     assert not checks(result)[name].passed
     assert checks(result)[name].severity == dg.AssetCheckSeverity.ERROR
+
+
+def test_a_check_that_is_executed_by_itself_is_of_all_ranges(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_for(tmp_path)
+    write(tmp_path / "a.jsonl", lines_of(range(100)))
+    build(settings_for(tmp_path, trainer={}), instance)
+
+    check = checks(execute_check(settings, instance, Stage.CAPTIONS_1KTAR, "members_add_up"))["members_add_up"]
+
+    assert check.passed
+    assert {name: value.value for name, value in check.metadata.items()} == {"captions": 100, "members": 100}

@@ -127,6 +127,29 @@ def test_a_page_that_is_lost_or_torn_is_written_again(built: Path, damage: Calla
         assert dataset.layout.gallery_page.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("lost", "drawn"), [("data/samples-000.js", 0), ("pictures/*/*.jpg", 1), ("look.css", 0)], ids=str
+)
+def test_a_file_of_it_that_is_lost_is_noticed_and_made_again(built: Path, lost: str, drawn: int) -> None:
+    page = built / "out" / "gallery"
+    with opened(built) as dataset:
+        write_gallery(dataset)
+        before = find_files(built)
+        min(page.glob(lost)).unlink()
+        said = f"gallery: {len(before) - 1} files, not the {len(before)} that were written"
+
+        assert judge_all(dataset)[GALLERY] == Verdict("stale", said)
+        outcome = write_gallery(dataset)
+        assert (outcome.reused, outcome.report["drawn"]) == (False, drawn)
+        assert judge_all(dataset)[GALLERY].fresh
+        assert write_gallery(dataset).reused
+
+    after = find_files(built)
+    assert after.keys() == before.keys()
+    assert len([name for name in after if after[name] != before[name]]) == 1
+    check_page(built)
+
+
 def test_a_gallery_that_is_gone_is_made_again(built: Path) -> None:
     with opened(built) as dataset:
         write_gallery(dataset)

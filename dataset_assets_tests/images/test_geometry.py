@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_assets.images.geometry import choose_corner, crop_box
+from dataset_assets.images.geometry import choose_corner, cover_size, crop_box, find_part
 from dataset_assets.settings import CropSettings
 
 SIDES = st.integers(1, 5000)
@@ -69,3 +69,26 @@ def test_every_allowed_corner_is_used() -> None:
     crop = CropSettings(allowed_corners=(2, 3))
 
     assert {choose_corner(str(number), crop) for number in range(50)} == {2, 3}
+
+
+def test_the_part_of_a_source_that_a_crop_shows() -> None:
+    source, target = (3000, 2000), (600, 300)  # 600×400 when resized
+
+    assert find_part(source, target, (0, 0)) == (0.0, 0.0, 1.0, 0.75)
+    assert find_part(source, target, (0, 100)) == (0.0, 0.25, 1.0, 1.0)
+    assert find_part((2000, 3000), (300, 600), (50, 0)) == (0.125, 0.0, 0.875, 1.0)
+    assert find_part(source, target, (0, 0), cropped=False) == (0.0, 0.0, 1.0, 1.0)
+
+
+@given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES), st.text(st.characters(exclude_categories=["Cs"])), CROPS)
+def test_a_crop_shows_a_part_that_is_in_its_source(
+    source: tuple[int, int], target: tuple[int, int], image_id: str, crop: CropSettings
+) -> None:
+    size = cover_size(source, target)
+
+    left, top, right, bottom = find_part(source, target, crop_box(size, target, image_id, crop))
+
+    assert 0 <= left < right <= 1
+    assert 0 <= top < bottom <= 1
+    assert (right - left) * size[0] == pytest.approx(target[0])
+    assert (bottom - top) * size[1] == pytest.approx(target[1])

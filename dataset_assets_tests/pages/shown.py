@@ -48,9 +48,9 @@ def make_said(variant: str, text: str, *, won: bool = False, status: str = "ok")
 
 
 def make_sample(number: int) -> Sample:
-    """Return the sample of an image called photo-<number>: every third has no caption."""
+    """Return the sample of an image called photo-<number>: every third has no caption. The keys are in their order."""
     image_id = f"photos/photo-{number:04d}.jpg"
-    key = sha256(image_id.encode()).hexdigest()
+    key = f"{number:08x}{sha256(image_id.encode()).hexdigest()[8:]}"
     bucket_id, (w, h) = list(BUCKETS.items())[number % len(BUCKETS)]
     variant, words = VARIANTS[number % 3], f"Photo {number}: {WORDS[number % 4]}."
     captions = [
@@ -163,10 +163,14 @@ def write_gallery_page(
     drops: dict[str, int] | None = None,
     **changes: object,
 ) -> Path:
-    """Write a gallery of these records and its pictures into a folder, and return the page to open."""
+    """Write a gallery of these records and its pictures into a folder, and return the page to open.
+
+    It gets the samples bucket by bucket, as a build writes them.
+    """
     counted = dict(Counter(image.reason for image in left_out)) if drops is None else drops
     overview = make_overview(samples, counted, **changes)
-    pieces = {f"samples-{start // 500:03d}": samples[start : start + 500] for start in range(0, len(samples), 500)}
+    ordered = sorted(samples, key=lambda sample: (sample.bucket_id, sample.key))
+    pieces = {f"samples-{start // 500:03d}": ordered[start : start + 500] for start in range(0, len(samples), 500)}
     data = {
         "overview": asdict(overview),
         **{name: [asdict(sample) for sample in piece] for name, piece in pieces.items()},

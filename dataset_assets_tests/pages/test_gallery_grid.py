@@ -31,6 +31,16 @@ def test_every_sample_has_a_tile_with_its_bucket_and_caption(page: Browser, gall
     assert page.texts("#grid .tag") == ["alike", "alike"]
 
 
+def test_samples_of_all_buckets_are_mixed_by_key_until_one_bucket_is_chosen(page: Browser, gallery: Path) -> None:
+    numbers = "return grid.shown.map((sample) => sample.number)"
+    page.open(gallery)
+    assert page.run("return gather('samples').map((sample) => sample.number)")[:3] == [0, 3, 6]
+    assert page.run(numbers) == list(range(30))
+    choose(page, "bucket", "p1216x832")
+    assert page.run(numbers) == list(range(1, 30, 3))
+    assert set(page.texts("#grid code")) == {"p1216x832"}
+
+
 def test_pictures_keep_their_shape_and_have_a_text(page: Browser, gallery: Path) -> None:
     page.open(gallery)
     page.wait("document.querySelectorAll('#grid img')[2].naturalWidth")

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import DatasetError, StorageError
 from dataset_assets.records import sample_key
 from dataset_assets.shards.locate import find_key, find_number, names_sample
 from dataset_assets.shards.tar import list_places
 from dataset_assets.storage.layout import Layout
+from dataset_assets_tests.datasets import add_photo, build_library, settings_in
 
 WIDE_0, WIDE_1 = (f"buckets/p1216x832/shard-00000{number}.tar" for number in (0, 1))
 
@@ -56,6 +58,16 @@ def test_the_box_is_a_part_of_the_source(layout: Layout) -> None:
         assert (left, right) == (0.0, 1.0)
         assert bottom - top == pytest.approx(48 / 50)
         assert top == stored.row["crop_y"] / 50
+
+
+def test_what_was_passed_through_is_the_whole_source(tmp_path: Path) -> None:
+    add_photo(tmp_path, "a.jpg", (208, 144))
+    with open_dataset(settings_in(tmp_path, images={"mode": "passthrough_jpeg"})) as dataset:
+        build_library(dataset)
+        stored = find_number(dataset.layout, f"{WIDE_0}:0")
+
+    assert (stored.box, stored.fault) == ((0.0, 0.0, 1.0, 1.0), "")
+    assert (stored.row["w"], stored.row["h"]) == (208, 144)
 
 
 def test_a_path_on_disk_and_every_end_of_it_name_a_tar(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -570,7 +570,7 @@ def test_processes_find_what_threads_find(tmp_path: Path, monkeypatch: pytest.Mo
     draft.fields("e.png", w=1)
     draft.write(tmp_path, tables=True)
     threads = check(tmp_path, workers=2)
-    monkeypatch.setattr("dataset_assets.shards.verify._WORTH_A_PROCESS", 1)
+    monkeypatch.setattr("dataset_assets.shards.pool._WORTH_A_PROCESS", 1)
     assert check(tmp_path, workers=2) == threads
     assert [fault.sample for fault in threads.faults] == [E]
 

@@ -58,6 +58,13 @@ class Watched:
     def find_file(self, uri: str) -> str:
         return self._folder.find_file(uri)
 
+    @property
+    def at_once(self) -> int:
+        return 1
+
+    def is_quick(self, version: str) -> bool:
+        return False
+
     def open(self, uri: str, version: str) -> BinaryIO:
         self.opened.append(uri)
         if uri in self.failing:

@@ -6,6 +6,7 @@ import yaml
 from dataset_assets.errors import StorageError
 from dataset_assets.storage.home import prepare_dagster_home
 from dataset_assets.storage.layout import Layout
+from dataset_assets.storage.objects import ObjectPath
 
 
 def test_the_datasets_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,3 +76,15 @@ def test_a_path_that_dagster_would_misread_is_refused(
     with pytest.raises(StorageError, match="set DAGSTER_HOME to another folder"):
         prepare_dagster_home(Layout(tmp_path / name))
     assert not (tmp_path / name).exists()
+
+
+def test_roots_in_object_stores_keep_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (Layout(ObjectPath(f"s3://bucket/{name}"), tmp_path / name) for name in ("one", "other"))
+    assert prepare_dagster_home(one) == tmp_path / "one" / ".dagster"
+    assert prepare_dagster_home(other) == tmp_path / "other" / ".dagster"
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "shared"))
+    prepare_dagster_home(one)
+    prepare_dagster_home(one)
+
+    with pytest.raises(StorageError, match="holds the runs of the dataset in s3://bucket/one: set DAGSTER_HOME"):
+        prepare_dagster_home(other)

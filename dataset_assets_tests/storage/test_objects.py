@@ -312,11 +312,14 @@ def test_a_table_that_is_cut_is_damaged(object_root: ObjectPath, *, whole: bool)
         pass
 
 
-def test_a_table_that_cannot_be_fetched_is_not_damaged(object_root: ObjectPath, object_proxy: ObjectProxy) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_table_that_cannot_be_fetched_is_not_damaged(
+    object_root: ObjectPath, object_proxy: ObjectProxy, *, whole: bool
+) -> None:
     write_table(object_root / "table.parquet", TABLE)
 
     def read() -> None:
-        with open_table(object_root / "table.parquet") as file:
+        with open_table(object_root / "table.parquet", whole=whole) as file:
             object_proxy.fail("error", "GET", times=1000)
             file.read(["data"])
 

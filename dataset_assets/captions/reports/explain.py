@@ -80,12 +80,12 @@ class Explanation:
     why: str  # a sentence
 
 
-def explain_image(dataset: Dataset, name: str) -> Explanation:
-    """Return what there is to say of the captions of the image that `name` means (find.py).
+def explain_image(dataset: Dataset, name: str, *, also: str = "") -> Explanation:
+    """Return what there is to say of the captions of the image that `name` means; `also` as for `find_image`.
 
     Raises DatasetError where `name` means no image or several, and StorageError as `explain_images` does.
     """
-    (explanation,) = explain_images(dataset, [find_image(dataset, name)])
+    (explanation,) = explain_images(dataset, [find_image(dataset, name, also=also)])
     return explanation
 
 

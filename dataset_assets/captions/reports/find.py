@@ -19,11 +19,12 @@ _LISTED = 10  # of the images that a text may mean
 _ALIKE = 0.5  # the least share of a text that the name of a near match begins or ends with
 
 
-def find_image(dataset: Dataset, name: str) -> NamedImage:
+def find_image(dataset: Dataset, name: str, *, also: str = "") -> NamedImage:
     """Return the image that `name` means: an image_id, a path in a source or on disk, or a sample key (SPEC 1.4).
 
     Of a key the first 8 digits do where they are no other image's. An image that is there comes before one that was
-    removed. Raises DatasetError where there is no such image, and where there are several.
+    removed. Raises DatasetError where there is no such image, and where there are several; `also` is what else may be
+    given where it was asked for, with a comma.
     """
     with dataset.catalog.reading() as connection:
         found = images_at(connection, _list_places(dataset, name)) or images_named(connection, _spell(name))
@@ -36,8 +37,8 @@ def find_image(dataset: Dataset, name: str) -> NamedImage:
     if not meant:
         said = f"; near: {', '.join(near)}" if near else ""
         raise DatasetError(
-            f"there is no image {name} in the last scan{said}. Give an image_id, a path, or 8 or more digits of a "
-            "sample's key"
+            f"there is no image {name} in the last scan{said}. Give an image_id, a path, {also}or 8 or more digits of "
+            "a sample's key"
         )
     places = [_describe_place(dataset, one) for one in meant[:_LISTED]]
     more = f" and {len(meant) - _LISTED:,} more" if len(meant) > _LISTED else ""
@@ -50,15 +51,10 @@ def _spell(name: str) -> set[str]:
 
 
 def _list_places(dataset: Dataset, name: str) -> list[tuple[str, str]]:
-    """Return where in the sources a path on disk leads; one that is not absolute starts at the current folder."""
-    path = os.path.abspath(name)  # noqa: PTH100 - links stay what they are; `..` in what a person types is resolved
-    places = []
-    for source_name, source in dataset.sources.items():
-        if isinstance(source, FolderSource):
-            root = os.path.join(os.path.abspath(source.path), "")  # noqa: PTH100, PTH118 - as above
-            if path.startswith(root):
-                places.append((source_name, encode_uri(path.removeprefix(root))))
-    return places
+    """Return where in the sources a path on disk or a URL leads."""
+    folders = {key: source for key, source in dataset.sources.items() if isinstance(source, FolderSource)}
+    found = {key: source.find_uri(name) for key, source in folders.items()}
+    return [(key, uri) for key, uri in found.items() if uri is not None]
 
 
 def _describe_place(dataset: Dataset, image: NamedImage) -> str:

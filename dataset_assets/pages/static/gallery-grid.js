@@ -13,9 +13,9 @@ const grid = {
   turn: 0, // a later drawing ends an earlier one
 };
 
-/** Take the samples and fill the filters' choices. */
+/** Take the samples and fill the filters' choices. They come bucket by bucket; by key, a hash, all are mixed. */
 function prepareGrid(overview, samples) {
-  grid.all = samples;
+  grid.all = [...samples].sort((one, other) => (one.key < other.key ? -1 : 1));
   const form = document.getElementById("filters").elements;
   fillChoices(
     form.bucket,

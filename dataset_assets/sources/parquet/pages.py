@@ -5,7 +5,6 @@ https://parquet.apache.org/docs/file-format/data-pages/ says what pages are. Onl
 with a dictionary. A walk that does not end just where pages and column do has found nothing.
 """
 
-import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from dataset_assets.sources.parquet.places import Content, Numbers, Place, read_exactly
 from dataset_assets.sources.parquet.thrift import Struct, Unfinished, read_struct, read_varint
+from dataset_assets.sources.slices import Handle, read_at
 
 # fmt: off
 CODECS = {
@@ -70,8 +70,8 @@ class _Page(NamedTuple):
     expanded: int  # bytes of that when it is decompressed
 
 
-def find_places(file: int, chunk: Chunk) -> Places:
-    """Return where the values of a chunk lie in the file of this descriptor.
+def find_places(file: Handle, chunk: Chunk) -> Places:
+    """Return where the values of a chunk lie in this file.
 
     Raises OSError, and ValueError where it is damaged or of a kind that is not understood here.
     """
@@ -99,7 +99,7 @@ def find_places(file: int, chunk: Chunk) -> Places:
     return Places(chunk.codec, numbers)
 
 
-def _read_pages(file: int, chunk: Chunk) -> Iterator[_Page]:
+def _read_pages(file: Handle, chunk: Chunk) -> Iterator[_Page]:
     position = chunk.start
     while position < chunk.end:
         header, size = _read_header(file, position)
@@ -112,10 +112,10 @@ def _read_pages(file: int, chunk: Chunk) -> Iterator[_Page]:
         yield _Page(kind, own, start, position, expanded)
 
 
-def _read_header(file: int, position: int) -> tuple[Struct, int]:
+def _read_header(file: Handle, position: int) -> tuple[Struct, int]:
     for size in _HEADER_SIZES:
         try:
-            return read_struct(os.pread(file, size, position))
+            return read_struct(read_at(file, size, position))
         except Unfinished:
             continue
     raise ValueError(f"a page without an end at byte {position}")
@@ -128,7 +128,7 @@ def _number(header: Struct, field: int) -> int:
     return value
 
 
-def _read_data(file: int, chunk: Chunk, page: _Page, dictionary: Numbers) -> tuple[NDArray[np.bool_], Numbers]:
+def _read_data(file: Handle, chunk: Chunk, page: _Page, dictionary: Numbers) -> tuple[NDArray[np.bool_], Numbers]:
     """Return which rows of a page have a value, and where the values lie."""
     content = Content(file, chunk.codec, page.start, page.end, page.expanded)
     start, levels = 0, b""
@@ -141,7 +141,7 @@ def _read_data(file: int, chunk: Chunk, page: _Page, dictionary: Numbers) -> tup
     return there, _read_values(content, start, page.header.get(_ENCODING), int(there.sum()), dictionary)
 
 
-def _read_data_2(file: int, chunk: Chunk, page: _Page, dictionary: Numbers) -> tuple[NDArray[np.bool_], Numbers]:
+def _read_data_2(file: Handle, chunk: Chunk, page: _Page, dictionary: Numbers) -> tuple[NDArray[np.bool_], Numbers]:
     """Return the same for a page of the second version, whose levels are not compressed."""
     size = _number(page.header, _LEVELS_2)
     if _number(page.header, _REPETITIONS_2):

@@ -4,7 +4,6 @@ A piece is what can be decompressed by itself. With Snappy, which takes 65,536 b
 those before, that is a few such blocks; with any other codec all that was compressed together: `pages` says what was.
 """
 
-import os
 import threading
 from typing import NamedTuple, Self
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from dataset_assets.sources.parquet.snappy import BLOCK, find_blocks
 from dataset_assets.sources.parquet.thrift import read_varint, write_varint
+from dataset_assets.sources.slices import Handle, identify, read_at
 
 _SNAPPY = "snappy"
 _LONGEST_LENGTH = 5  # bytes of the length that a Snappy stream begins with
@@ -44,15 +44,15 @@ class Place(NamedTuple):
                 return cls(int(offset), int(stored), int(expanded), int(skip), int(size), codec)
         raise ValueError(f"no place: {text}")
 
-    def read(self, file: int) -> bytes:
-        """Return the value from the file of this descriptor. Raises OSError, and ValueError where it is damaged."""
+    def read(self, file: Handle) -> bytes:
+        """Return the value from this file. Raises OSError, and ValueError where it is damaged."""
         return _read_piece(file, self)[self.skip : self.skip + self.size]
 
 
 class Content:
     """A run of bytes that were compressed together, as it is when decompressed: only what is asked for is."""
 
-    def __init__(self, file: int, codec: str, start: int, end: int, size: int) -> None:
+    def __init__(self, file: Handle, codec: str, start: int, end: int, size: int) -> None:
         """Look where pieces begin. Raises OSError, and ValueError where it is shorter than `size` or damaged."""
         self.size = size
         self._file = file
@@ -85,9 +85,9 @@ class Content:
         )
 
 
-def read_exactly(file: int, offset: int, size: int) -> bytes:
+def read_exactly(file: Handle, offset: int, size: int) -> bytes:
     """Return `size` bytes from `offset` on. Raises OSError, and ValueError where the file ends before."""
-    data = os.pread(file, size, offset)
+    data = read_at(file, size, offset)
     if len(data) != size:
         raise ValueError(f"it ends at byte {offset + len(data)}")
     return data
@@ -96,11 +96,10 @@ def read_exactly(file: int, offset: int, size: int) -> bytes:
 _recent = threading.local()  # the piece that was decompressed last: values that follow each other share theirs
 
 
-def _read_piece(file: int, place: Place) -> bytes:
+def _read_piece(file: Handle, place: Place) -> bytes:
     if not place.codec:
         return read_exactly(file, place.offset, place.stored)
-    status = os.fstat(file)
-    key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, place.offset, place.stored)
+    key = (identify(file), place.offset, place.stored)
     if getattr(_recent, "key", None) != key:
         _recent.key, _recent.piece = None, b""  # it may be large: it goes before the next comes
         _recent.piece = _expand(read_exactly(file, place.offset, place.stored), place)
@@ -118,9 +117,9 @@ def _expand(data: bytes, place: Place) -> bytes:
         raise ValueError(f"it cannot be decompressed at byte {place.offset}: {error}") from None
 
 
-def _find_pieces(file: int, start: int, end: int, size: int) -> tuple[list[int], int]:
+def _find_pieces(file: Handle, start: int, end: int, size: int) -> tuple[list[int], int]:
     """Return where each piece of a Snappy stream begins and the last one ends, and the bytes that a piece becomes."""
-    stated, length = read_varint(os.pread(file, _LONGEST_LENGTH, start), 0)
+    stated, length = read_varint(read_at(file, _LONGEST_LENGTH, start), 0)
     if stated != size:
         raise ValueError(f"it has {stated} bytes instead of {size}")
     blocks = find_blocks(file, start + length, end, size)

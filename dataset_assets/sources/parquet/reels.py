@@ -3,7 +3,6 @@
 Such are columns in encodings that `pages` does not understand. Going on from one image to the next is cheap.
 """
 
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataset_assets.sources.parquet.columns import ColumnRule, Name, choose_columns, take
-from dataset_assets.sources.slices import Slice
+from dataset_assets.sources.slices import Handle, Slice, find_state, identify
 
 BUFFER = 1 << 20  # bytes of a column that are read at once
 
@@ -38,10 +37,9 @@ class Spot(NamedTuple):
         match = _SPOT.fullmatch(text)
         return cls(int(match[1]), int(match[2])) if match else None
 
-    def read(self, file: int, rule: ColumnRule) -> bytes:
-        """Return the image from the file of this descriptor. Raises OSError and what pyarrow does for damage."""
-        status = os.fstat(file)
-        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, self.group, rule)
+    def read(self, file: Handle, rule: ColumnRule) -> bytes:
+        """Return the image from this file. Raises OSError and what pyarrow does for damage."""
+        key = (identify(file), self.group, rule)
         if getattr(_recent, "key", None) != key:
             _recent.reel = None  # its memory goes before the next comes
             _recent.reel = _Reel(file, self.group, rule)
@@ -65,8 +63,8 @@ _recent = threading.local()  # the reel that was read last: images that follow e
 class _Reel:
     """The images of a row group, from the first to the last."""
 
-    def __init__(self, file: int, group: int, rule: ColumnRule) -> None:
-        whole = BufferedReader(Slice(file, 0, os.fstat(file).st_size))
+    def __init__(self, file: Handle, group: int, rule: ColumnRule) -> None:
+        whole = BufferedReader(Slice(file, 0, find_state(file).size))
         self._parquet = pq.ParquetFile(whole, buffer_size=BUFFER)
         self._group = group
         self._name = choose_columns(self._parquet.schema_arrow, rule).data or ()

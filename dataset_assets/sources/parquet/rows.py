@@ -3,7 +3,6 @@
 Images are not read for that, but where `pages` does not understand their column: see `reels`.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from dataset_assets.sources.parquet.columns import (
 from dataset_assets.sources.parquet.pages import CODECS, Chunk, find_places
 from dataset_assets.sources.parquet.places import Place, read_exactly
 from dataset_assets.sources.parquet.reels import BUFFER, Spot, read_sizes
-from dataset_assets.sources.slices import Slice
+from dataset_assets.sources.slices import Handle, Slice, find_state, view
 
 _BATCH = 1000  # rows of the small columns that are in memory at once
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
@@ -49,20 +48,20 @@ class Row(NamedTuple):
     metadata: bytes = b""  # a JSON object; b"": the file has no such columns
 
 
-def read_rows(file: BinaryIO, rule: ColumnRule) -> Iterator[list[Row]]:
+def read_rows(file: Handle, rule: ColumnRule) -> Iterator[list[Row]]:
     """Yield the rows of a Parquet file in order, some at a time; those of a row group that is damaged have a fault.
 
     Raises OSError, SampleError(UNREADABLE) where no row can be read, and SourceError where the columns are not those
     that the rule names.
     """
-    with _telling_damage(), pq.ParquetFile(file, buffer_size=BUFFER, page_checksum_verification=True) as parquet:
+    with _telling_damage(), pq.ParquetFile(view(file), buffer_size=BUFFER, page_checksum_verification=True) as parquet:
         columns = choose_columns(parquet.schema_arrow, rule)
         for group in range(parquet.metadata.num_row_groups):
             yield from _read_group(file, parquet, columns, group)
 
 
-def read_image(file: int, where: str, rule: ColumnRule) -> bytes:
-    """Return the image that lies where a Row says, in the file of this descriptor.
+def read_image(file: Handle, where: str, rule: ColumnRule) -> bytes:
+    """Return the image that lies where a Row says, in this file.
 
     Raises OSError, and SampleError(UNREADABLE) where it is damaged.
     """
@@ -71,7 +70,7 @@ def read_image(file: int, where: str, rule: ColumnRule) -> bytes:
         return spot.read(file, rule) if spot else Place.parse(where).read(file)
 
 
-def open_image(file: int, where: str, rule: ColumnRule) -> BinaryIO:
+def open_image(file: Handle, where: str, rule: ColumnRule) -> BinaryIO:
     """Return the same as a file of its own; of one that is not compressed only what is read of it is read at all."""
     with _telling_damage():
         place = None if Spot.parse(where) else Place.parse(where)
@@ -80,7 +79,7 @@ def open_image(file: int, where: str, rule: ColumnRule) -> BinaryIO:
     return BytesIO(read_image(file, where, rule))
 
 
-def _read_group(file: BinaryIO, parquet: pq.ParquetFile, columns: Columns, group: int) -> Iterator[list[Row]]:
+def _read_group(file: Handle, parquet: pq.ParquetFile, columns: Columns, group: int) -> Iterator[list[Row]]:
     count, done = parquet.metadata.row_group(group).num_rows, 0
     try:
         with _telling_damage():
@@ -91,7 +90,7 @@ def _read_group(file: BinaryIO, parquet: pq.ParquetFile, columns: Columns, group
             if done != count:
                 raise ValueError(f"{done} rows instead of {count}")
     except SampleError as error:
-        if count > os.fstat(file.fileno()).st_size:
+        if count > find_state(file).size:
             raise  # the count is damaged as well
         row = Row("", fault=f"row group {group} cannot be read: {error.detail}")
         for start in range(done, count, _BATCH):
@@ -129,12 +128,12 @@ def _make_row(named: tuple[str, str], image: _Image | None, path: str, metadata:
     return Row(image_id, path=encode_uri(path), fault=fault, metadata=metadata)
 
 
-def _find_images(file: BinaryIO, parquet: pq.ParquetFile, columns: Columns, group: int) -> _Find:
+def _find_images(file: Handle, parquet: pq.ParquetFile, columns: Columns, group: int) -> _Find:
     if columns.data is None:
         return lambda row: None
     try:
-        chunk = _describe_chunk(file.fileno(), parquet.metadata, ".".join(columns.data), group)
-        places = find_places(file.fileno(), chunk)
+        chunk = _describe_chunk(file, parquet.metadata, ".".join(columns.data), group)
+        places = find_places(file, chunk)
     except ValueError as reason:
         sizes = _read_sizes(parquet, columns.data, group, str(reason))
         return lambda row: None if (size := sizes[row]) is None else (size, str(Spot(group, row)))
@@ -153,9 +152,9 @@ def _read_sizes(parquet: pq.ParquetFile, name: Name, group: int, reason: str) ->
     return sizes
 
 
-def _describe_chunk(file: int, metadata: pq.FileMetaData, leaf: str, group: int) -> Chunk:
+def _describe_chunk(file: Handle, metadata: pq.FileMetaData, leaf: str, group: int) -> Chunk:
     """Return the part of a column that is in a row group. Raises ValueError where `find_places` has no use for it."""
-    size = os.fstat(file).st_size
+    size = find_state(file).size
     if int.from_bytes(read_exactly(file, size - _END, 4), "little") != metadata.serialized_size:
         raise ValueError("a signed footer")  # columns may be encrypted: pyarrow ends the process that looks at them
     (index,) = (index for index in range(metadata.num_columns) if metadata.schema.column(index).path == leaf)

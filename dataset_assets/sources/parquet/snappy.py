@@ -4,7 +4,7 @@ https://github.com/google/snappy/blob/main/format_description.txt says what an e
 itself is what every known compressor does, not the format: so it is checked, element by element.
 """
 
-import os
+from dataset_assets.sources.slices import Handle, read_at
 
 BLOCK = 1 << 16  # bytes that are compressed at a time
 
@@ -13,8 +13,8 @@ _LONGEST = 5  # bytes that say what an element is
 _LITERAL, _NEAR, _FAR = 0, 1, 2  # new bytes; bytes again that are less than 2,048 or 65,536 back
 
 
-def find_blocks(file: int, start: int, end: int, size: int) -> list[int] | None:
-    """Return where each block begins in the file of this descriptor, and where the last one ends.
+def find_blocks(file: Handle, start: int, end: int, size: int) -> list[int] | None:
+    """Return where each block begins in this file, and where the last one ends.
 
     `start` and `end` are of the elements, without the length before them, `size` is what they become. None where that
     is not so or blocks do not stand by themselves. Raises OSError.
@@ -23,7 +23,7 @@ def find_blocks(file: int, start: int, end: int, size: int) -> list[int] | None:
     window, base = b"", start
     while position < end:
         if position + _LONGEST > base + len(window):
-            window, base = os.pread(file, min(_WINDOW, end - position), position), position
+            window, base = read_at(file, min(_WINDOW, end - position), position), position
         element = _read_element(window[position - base : position - base + _LONGEST])
         if element is None:
             return None

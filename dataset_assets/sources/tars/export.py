@@ -1,7 +1,7 @@
 """Images in a bucketed_shards export, ours or a publisher's: the tars that its manifest lists, read as any others."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -9,7 +9,7 @@ from dataset_assets.errors import SourceError, StorageError
 from dataset_assets.release.manifest import load_manifest
 from dataset_assets.sources.tars.samples import IdRule
 from dataset_assets.sources.tars.source import TarSource
-from dataset_assets.sources.walk import FileState, show_path, state_of
+from dataset_assets.sources.walk import FileState, show_path
 from dataset_assets.storage.layout import EXPORT_MANIFEST
 
 _FORMATS = ("bucketed_shards_v1", "bucketed_shards_v2")
@@ -28,13 +28,14 @@ class ExportSource(TarSource):
         Raises SourceError where there is no manifest of an export, and where one of its tars is not there or has
         another size than it says: images that are missing by mistake would lose their places.
         """
-        if any(folder.is_dir() and self.path.is_dir() and folder.samefile(self.path) for folder in self.skip):
+        if self.tree.is_skipped():
             raise SourceError(f"source {self._shown}: this is the export that is made here, and no source of it")
-        yield from [(tar, self._look_at(tar, size)) for tar, size in self._list_shards().items()]
+        look = self.tree.make_look()
+        yield from [(tar, self._look_at(look, tar, size)) for tar, size in self._list_shards().items()]
 
     @property
     def _shown(self) -> str:
-        return show_path(self.path)
+        return show_path(str(self.path))
 
     def _list_shards(self) -> dict[str, int | None]:
         """Return the paths that the manifest lists, and their sizes where it says those."""
@@ -71,10 +72,10 @@ class ExportSource(TarSource):
             raise self._refuse(f"{path!r}, which is not a path in the export")
         return str(parts), size if isinstance(size, int) else None
 
-    def _look_at(self, tar: str, size: int | None) -> FileState:
+    def _look_at(self, look: Callable[[str], FileState], tar: str, size: int | None) -> FileState:
         run_verify = f"run dataset-assets verify {self._shown}"
         try:
-            state = state_of((self.path / tar).stat())
+            state = look(tar)
         except OSError as error:
             raise self._refuse(f"{tar}, which cannot be read: {error.strerror}; {run_verify}") from None
         if state.fault:

@@ -27,7 +27,7 @@ class Stamp(NamedTuple):
 
     tar: str  # its path in the source
     size: int  # bytes
-    mtime_ns: int
+    stamp: int | str  # of the tar, see FileState
     rule: IdRule
 
 
@@ -68,4 +68,4 @@ def _parse_offer(row: list[Any]) -> Offer:
 
 def _dump_stamp(stamp: Stamp) -> list[str | int]:
     rule = stamp.rule
-    return [_FORMAT, stamp.tar, stamp.size, stamp.mtime_ns, rule.by, rule.field, rule.or_key]
+    return [_FORMAT, stamp.tar, stamp.size, stamp.stamp, rule.by, rule.field, rule.or_key]

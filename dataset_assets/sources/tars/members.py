@@ -7,6 +7,8 @@ every byte of it; this reads what there is, and says where it is damaged.
 import os
 from typing import NamedTuple
 
+from dataset_assets.sources.slices import Handle, read_at
+
 BLOCK = 512  # bytes: headers are one, data is padded to it
 
 _END = bytes(BLOCK)
@@ -64,8 +66,8 @@ class _Header(NamedTuple):
     extended: bool  # a sparse file's map goes on in the next block
 
 
-def read_members(file: int, size: int) -> Contents:
-    """Return what the tar of `size` bytes holds that is open as `file`, a file descriptor.
+def read_members(file: Handle, size: int) -> Contents:
+    """Return what the tar of `size` bytes holds that is open as `file`.
 
     After damage it goes on at the next whole header. Of members of the same name all are returned. Raises OSError.
     """
@@ -85,7 +87,7 @@ def read_members(file: int, size: int) -> Contents:
 
 
 class _Reader:
-    def __init__(self, file: int, size: int) -> None:
+    def __init__(self, file: Handle, size: int) -> None:
         self._file = file
         self._size = size
 
@@ -93,7 +95,7 @@ class _Reader:
         """Read one member and the headers before it; return it, None for a folder, and where the next begins."""
         name, attributes, position = "", dict[bytes, bytes](), start
         while True:
-            block = os.pread(self._file, BLOCK, position)
+            block = read_at(self._file, BLOCK, position)
             if block == _END and position == start:
                 self._check_end(position)
                 return None, None
@@ -109,7 +111,7 @@ class _Reader:
             position += _padded(header.size)
         extended = header.extended
         while extended:
-            block = os.pread(self._file, BLOCK, position)
+            block = read_at(self._file, BLOCK, position)
             position += BLOCK
             extended = len(block) == BLOCK and block[504] != 0
         return self._make_member(header, name, attributes, position)
@@ -157,18 +159,18 @@ class _Reader:
             return b""
         if header.size > _LARGEST_EXTENSION:
             raise _Broken(position - BLOCK, f"an extended header of {header.size} bytes")
-        return os.pread(self._file, header.size, position)
+        return read_at(self._file, header.size, position)
 
     def _check_end(self, position: int) -> None:
         """Raise _Broken where something follows the end, as far as padding goes: tars that were put in a row."""
-        rest = os.pread(self._file, _CHUNK, position)
+        rest = read_at(self._file, _CHUNK, position)
         if found := rest.lstrip(b"\0"):
             at = position + len(rest) - len(found)
             raise _Broken(at - at % BLOCK, "something follows the mark of the tar's end", last=True)
 
     def find_header(self, position: int) -> int | None:
         """Return where the first whole header lies from here on, None where there is none."""
-        while chunk := os.pread(self._file, _CHUNK, position):
+        while chunk := read_at(self._file, _CHUNK, position):
             at = chunk.find(_MAGIC)
             while at >= 0:
                 start = at - _MAGIC_AT

@@ -5,7 +5,6 @@ lie in the tar. Nothing is read but headers, and the JSON where that names the i
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Literal, NamedTuple
 from dataset_assets.errors import DropReason
 from dataset_assets.sources.base import LARGEST_SIDECAR
 from dataset_assets.sources.folder import IMAGE_EXTENSIONS, SIDECAR_EXTENSIONS
+from dataset_assets.sources.slices import Handle, read_at
 from dataset_assets.sources.tars.members import Damage, Member, read_members
 from dataset_assets.sources.walk import is_left_alone, is_system_folder, show_path
 
@@ -60,8 +60,8 @@ class _Name(NamedTuple):
     extension: str
 
 
-def list_samples(file: int, size: int, tar: str, rule: IdRule) -> Offers:
-    """Return what the tar offers that is open as `file`, a file descriptor, and has `size` bytes.
+def list_samples(file: Handle, size: int, tar: str, rule: IdRule) -> Offers:
+    """Return what the tar offers that is open as `file` and has `size` bytes.
 
     `tar` is its path in the source. Of members of the same name the last one counts, as for `tar` itself; the images
     among the others are offered with a fault, and so is the tar where it is damaged. Raises OSError.
@@ -111,7 +111,7 @@ def _sort(members: Iterable[Member], ignored: Counter[str]) -> tuple[list[tuple[
 class _Names:
     """Names the images of one tar."""
 
-    def __init__(self, file: int, tar: str, rule: IdRule) -> None:
+    def __init__(self, file: Handle, tar: str, rule: IdRule) -> None:
         self._file = file
         self._tar = tar
         self._rule = rule
@@ -163,7 +163,7 @@ class _Names:
         if size > LARGEST_SIDECAR:
             raise ValueError(f"the JSON has more than {LARGEST_SIDECAR} bytes")
         try:
-            read = json.loads(os.pread(self._file, size, offset).decode("utf-8-sig"))
+            read = json.loads(read_at(self._file, size, offset).decode("utf-8-sig"))
         except UnicodeDecodeError as error:
             raise ValueError(f"the JSON is not UTF-8: {error.reason} at byte {error.start}") from None
         except (ValueError, RecursionError) as error:

@@ -19,7 +19,7 @@ BY_ID = ColumnRule(id="id")
 
 def rows_of(path: Path, rule: ColumnRule = BY_NAME) -> list[Row]:
     with path.open("rb") as file:
-        return [row for rows in read_rows(file, rule) for row in rows]
+        return [row for rows in read_rows(file.fileno(), rule) for row in rows]
 
 
 def read_all(path: Path, rows: list[Row], rule: ColumnRule = BY_NAME) -> list[bytes | None]:
@@ -100,10 +100,10 @@ def test_a_row_without_an_id_has_a_fault_but_keeps_its_image(tmp_path: Path) -> 
 def test_rows_come_in_small_portions_also_where_nothing_but_images_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", {"image": pa.array([b"x"] * 2500)})
     with path.open("rb") as file:
-        assert [len(rows) for rows in read_rows(file, BY_NAME)] == [1000, 1000, 500]
+        assert [len(rows) for rows in read_rows(file.fileno(), BY_NAME)] == [1000, 1000, 500]
     path = write(tmp_path / "b.parquet", {"image": pa.array([b"x"] * 2500), "n": range(2500)}, row_group_size=2000)
     with path.open("rb") as file:
-        assert [len(rows) for rows in read_rows(file, BY_NAME)] == [1000, 1000, 500]
+        assert [len(rows) for rows in read_rows(file.fileno(), BY_NAME)] == [1000, 1000, 500]
 
 
 @pytest.mark.parametrize("columns", [{"image": pa.array([], pa.binary())}, {"image": pa.nulls(0), "n": pa.nulls(0)}])

@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import datasets
 import pyarrow as pa
@@ -30,6 +30,7 @@ from dataset_assets.sources.parquet.columns import ColumnRule
 from dataset_assets.sources.parquet.rows import Row, read_rows
 from dataset_assets.sources.parquet.source import ParquetSource
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets.sources.slices import Handle
 from dataset_assets_tests import children
 from dataset_assets_tests.datasets import add_photos, on_disk, partition_keys, settings_in
 from dataset_assets_tests.sources.tables import IMAGE, images, noise, write
@@ -380,7 +381,7 @@ def test_a_file_that_may_not_be_read_stops_the_scan(raw: Path, tmp_path: Path) -
 def test_a_file_that_is_written_to_meanwhile_stops_the_scan(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(raw / "a.parquet", {"image": COLUMN})
 
-    def read_slowly(file: BinaryIO, rule: ColumnRule) -> Iterator[list[Row]]:
+    def read_slowly(file: Handle, rule: ColumnRule) -> Iterator[list[Row]]:
         yield from read_rows(file, rule)
         os.utime(path, (0, 1))
 

@@ -30,7 +30,7 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     [
         STAMP._replace(tar="t.tar"),
         STAMP._replace(size=10241),
-        STAMP._replace(mtime_ns=-6),
+        STAMP._replace(stamp=-6),
         STAMP._replace(rule=IdRule(by="path")),
         STAMP._replace(rule=IdRule(by="key", field="id")),
     ],

@@ -319,7 +319,7 @@ class Late(TarSource):
     """A source whose tars changed after the folder was read."""
 
     def find_tars(self, ignored: Counter[str]) -> Iterator[tuple[str, FileState]]:
-        return ((tar, state._replace(size=1, mtime_ns=1)) for tar, state in TarSource.find_tars(self, ignored))
+        return ((tar, state._replace(size=1, stamp=1)) for tar, state in TarSource.find_tars(self, ignored))
 
 
 def test_a_tar_is_listed_as_it_is_when_it_is_opened(tmp_path: Path) -> None:
