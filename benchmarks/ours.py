@@ -93,7 +93,7 @@ def time_library() -> dict[str, float]:
     sheet, which the command draws. Of calls inside each other the outermost counts, so that nothing counts twice.
     """
     import dataset_assets.defs.graph
-    import dataset_assets.release.preview
+    import dataset_assets.previews.contact
     from dataset_assets.defs import build as _  # noqa: F401
 
     spent: dict[str, float] = defaultdict(float)
@@ -119,7 +119,7 @@ def time_library() -> dict[str, float]:
             for label, value in list(vars(module).items()):
                 if _is_library(value):
                     setattr(module, label, timed(value))
-    preview: Any = dataset_assets.release.preview
+    preview: Any = dataset_assets.previews.contact
     preview.write_sheet = timed(preview.write_sheet)
     return spent
 

@@ -17,8 +17,8 @@ from dataset_assets.buckets.repack import repack_buckets
 from dataset_assets.dataset import open_dataset
 from dataset_assets.defs.build import run_build
 from dataset_assets.errors import StorageError
+from dataset_assets.previews.contact import write_sheet
 from dataset_assets.progress import Silence
-from dataset_assets.release.preview import write_sheet
 from dataset_assets.settings import Settings, load_settings
 from dataset_assets.shards.verify import verify
 from dataset_assets.status import judge_all

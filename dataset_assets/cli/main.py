@@ -115,7 +115,7 @@ def _sum_up_images(settings: "Settings", as_json: bool) -> "Iterator[dict[str, A
     from rich.console import Console
 
     from dataset_assets.dataset import open_dataset
-    from dataset_assets.release.preview import write_sheet
+    from dataset_assets.previews.contact import write_sheet
     from dataset_assets.status import summarize
     from dataset_assets.terminal import print_summary
 

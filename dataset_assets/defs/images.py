@@ -13,9 +13,9 @@ from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import PARTITION_ROWS, show_path
 from dataset_assets.defs.partitions import BUCKET_SHARDS, report_partitions
 from dataset_assets.defs.pictures import show_strip
-from dataset_assets.gallery.glimpse import show_crops
 from dataset_assets.images.crops import make_crops
 from dataset_assets.images.store import CROP_SCHEMA
+from dataset_assets.previews.glimpse import show_crops
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.shards.partition import Partition

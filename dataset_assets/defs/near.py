@@ -12,8 +12,8 @@ from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing, make_when_complete
 from dataset_assets.defs.metadata import ROWS, describe, show_path
 from dataset_assets.defs.pictures import show_strip
-from dataset_assets.gallery.glimpse import show_groups
 from dataset_assets.images.near import NEAR_SCHEMA, find_near_duplicates
+from dataset_assets.previews.glimpse import show_groups
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage

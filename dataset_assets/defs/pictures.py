@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 
 from dataset_assets.defs.metadata import as_cell
-from dataset_assets.gallery.strip import Strip
+from dataset_assets.previews.strip import Strip
 
 _LONGEST = 300  # characters of a text in an event
 _KINDS = {b"\xff\xd8": "jpeg", b"\x89P": "png"}  # how they begin

@@ -13,7 +13,7 @@ from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import PARTITION_ROWS, show_path, tell_selected
 from dataset_assets.defs.partitions import BUCKET_SHARDS, report_partitions
 from dataset_assets.defs.pictures import show_strip
-from dataset_assets.gallery.glimpse import show_samples
+from dataset_assets.previews.glimpse import show_samples
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.shards.index import SAMPLE_SCHEMA

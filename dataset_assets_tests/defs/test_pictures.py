@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from dataset_assets.defs.pictures import cut, embed, show_picture, show_strip, tabulate
-from dataset_assets.gallery.strip import Band, Strip, Tile
+from dataset_assets.previews.strip import Band, Strip, Tile
 
 SQUARE = Image.new("RGB", (8, 8), (200, 10, 10))
 

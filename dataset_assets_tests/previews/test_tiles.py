@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from dataset_assets.release.tiles import count_noun, find_font, make_paper, shrink_crop, stack_strips, wrap_text
+from dataset_assets.previews.tiles import count_noun, find_font, make_paper, shrink_crop, stack_strips, wrap_text
 from dataset_assets_tests import photos
 
 FONT = find_font(13)

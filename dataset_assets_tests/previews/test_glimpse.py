@@ -6,9 +6,9 @@ import pytest
 
 from dataset_assets.catalog.state import load_pieces
 from dataset_assets.dataset import Dataset, open_dataset
-from dataset_assets.gallery.glimpse import CROPS, show_crops, show_groups, show_samples
-from dataset_assets.gallery.strip import Strip
 from dataset_assets.images.near import find_near_duplicates
+from dataset_assets.previews.glimpse import CROPS, show_crops, show_groups, show_samples
+from dataset_assets.previews.strip import Strip
 from dataset_assets.records import sample_key
 from dataset_assets.shards.tar import TarReader
 from dataset_assets.stages import Stage
@@ -21,7 +21,7 @@ TORCH = """
 import sys
 from pathlib import Path
 from dataset_assets.dataset import open_dataset
-from dataset_assets.gallery.glimpse import show_crops, show_samples
+from dataset_assets.previews.glimpse import show_crops, show_samples
 from dataset_assets_tests.datasets import settings_in
 with open_dataset(settings_in(Path(sys.argv[1]))) as dataset:
     print(bool(show_crops(dataset, sys.argv[2])), bool(show_samples(dataset, sys.argv[2])), "torch" in sys.modules)

@@ -6,8 +6,8 @@ from itertools import islice
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
 from dataset_assets.freshness import fingerprint
+from dataset_assets.previews.sheet import TILES, SheetBucket, SheetSample, draw_sheet
 from dataset_assets.release.manifest import BucketEntry, load_manifest, parse_manifest
-from dataset_assets.release.sheet import TILES, SheetBucket, SheetSample, draw_sheet
 from dataset_assets.shards.sample import MEMBERS
 from dataset_assets.shards.tar import TarError, TarReader
 from dataset_assets.stages import Stage

@@ -11,7 +11,7 @@ from io import BytesIO
 from PIL import Image
 
 from dataset_assets.images.probe import CODEC_ERRORS
-from dataset_assets.release.tiles import (
+from dataset_assets.previews.tiles import (
     CAPTION_LINES,
     GREY,
     INK,

@@ -9,7 +9,7 @@ from io import BytesIO
 
 from PIL import Image, ImageDraw
 
-from dataset_assets.release.tiles import (
+from dataset_assets.previews.tiles import (
     CAPTION_LINES,
     GREY,
     INK,

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataset_assets.buckets.protos import make_buckets
-from dataset_assets.release.sheet import MAX_HEIGHT, TILES, SheetBucket, SheetSample, draw_sheet
+from dataset_assets.previews.sheet import MAX_HEIGHT, TILES, SheetBucket, SheetSample, draw_sheet
 
 RED = (255, 0, 0)
 

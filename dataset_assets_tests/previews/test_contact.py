@@ -7,7 +7,7 @@ from PIL import Image
 
 from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import OrderError, StorageError
-from dataset_assets.release.preview import draw_export, write_sheet
+from dataset_assets.previews.contact import draw_export, write_sheet
 from dataset_assets_tests.datasets import add_photo, build_library, on_disk, settings_in
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset_assets.gallery.strip import COLUMNS, MAX_BYTES, Band, Strip, Tile, draw_strip
+from dataset_assets.previews.strip import COLUMNS, MAX_BYTES, Band, Strip, Tile, draw_strip
 from dataset_assets_tests import photos
 
 WIDTH = 660  # pixels: readable beside Dagster's own text

@@ -20,8 +20,8 @@ from dataset_assets.catalog.state import Piece, load_pieces
 from dataset_assets.damage import INDEX
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
-from dataset_assets.gallery.strip import COLUMNS, Band, Strip, Tile, draw_strip
-from dataset_assets.release.tiles import count_noun
+from dataset_assets.previews.strip import COLUMNS, Band, Strip, Tile, draw_strip
+from dataset_assets.previews.tiles import count_noun
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import list_targets
 from dataset_assets.stages import Stage

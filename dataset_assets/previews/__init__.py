@@ -1,0 +1,1 @@
+"""Pictures of a few crops: the contact sheet of an export, and the strips that Dagster shows."""
