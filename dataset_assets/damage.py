@@ -6,18 +6,17 @@ once. On a local disk nothing is looked at before it is asked about.
 What a stage would be made from now is freshness.py's to say, and what is in a file is the stages'.
 """
 
-from collections.abc import Iterable
-from hashlib import sha256
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dataset_assets.catalog.state import Piece
 from dataset_assets.errors import StorageError
 from dataset_assets.storage.layout import Layout
-from dataset_assets.storage.location import Location, Look, find_files, look_at, path_in
+from dataset_assets.storage.location import Location, Look, list_sizes, look_at, path_in
 
 MODIFIED = "modified_ns"  # a piece's fact: the time of its file, for those in the export, which others may write to
 INDEX = "index"  # a tar's fact: the file that says what lies where in it, as `path`, `bytes` and `version`
-FOLDER = "folder"  # a fact of a piece that is more than its file: all files of a folder, as `path`, `files` and `names`
+FOLDER = "folder"  # a fact of a piece that is more than its file: all files of a folder, as `path` and `sizes`
 INDEX_VERSION = 1  # raise it when an index would have something else in it: they are made anew, and no tar is written
 
 _TARS = ("shards", "captions_1ktar")  # stages of freshness.py, which asks this module: their pieces have an index
@@ -54,22 +53,34 @@ def describe_index(layout: Layout, index: Location) -> dict[str, Any]:
 
 
 def describe_folder(layout: Layout, folder: Location) -> dict[str, Any]:
-    """Return the fact that is recorded of a folder whose files were just written: one listing, without their sizes.
+    """Return the fact that is recorded of a folder whose files were just written: the size of each, from one listing.
 
-    Names that begin with a dot are not counted: what desktops leave, and files that are being written.
+    Names that begin with a dot are left out: what desktops leave, and files that are being written. Ours are ASCII.
     """
-    names = [name for name in find_files(folder) if not name.rpartition("/")[2].startswith(".")]
-    digest = sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()
-    return {FOLDER: {"path": path_in(layout.root, folder), "files": len(names), "names": digest}}
+    found = list_sizes(folder).items()
+    sizes = {name: size for name, size in found if name.isascii() and not name.rpartition("/")[2].startswith(".")}
+    return {FOLDER: {"path": path_in(layout.root, folder), "sizes": sizes}}
+
+
+def recorded_sizes(piece: Piece) -> Mapping[str, int]:
+    """Return the sizes, bytes, with which the files of a piece's folder were written, by their paths in it."""
+    sizes: Mapping[str, int] = piece.facts.get(FOLDER, {}).get("sizes", {})
+    return sizes
 
 
 def _find_folder_damage(layout: Layout, piece: Piece) -> str:
-    if FOLDER not in piece.facts:
+    """Return which files of a folder are not as they were written; files that were put there since are no damage."""
+    written = recorded_sizes(piece)
+    if not written:
         return ""
-    written = piece.facts[FOLDER]
-    there = describe_folder(layout, layout.root / written["path"])[FOLDER]
-    said = f"{written['path']}: {there['files']:,} files, not the {written['files']:,} that were written"
-    return "" if there == written else said
+    folder = piece.facts[FOLDER]["path"]
+    there = list_sizes(layout.root / folder)
+    lost = [name for name, size in written.items() if there.get(name) != size]
+    if not lost:
+        return ""
+    size = there.get(lost[0])
+    said = "No such file or directory" if size is None else f"{size} bytes, {written[lost[0]]} were written"
+    return f"{folder}/{lost[0]}: {said}" + (f", and {len(lost) - 1:,} more" if len(lost) > 1 else "")
 
 
 def _find_index_damage(look: Look, tar: Piece) -> str:

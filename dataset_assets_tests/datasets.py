@@ -17,6 +17,7 @@ from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.gallery.stage import write_gallery
 from dataset_assets.images.crops import make_crops
+from dataset_assets.images.near import find_near_duplicates
 from dataset_assets.release.inspect import inspect_shards
 from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.settings import ImportedSettings, Settings, SidecarSettings, VariantSettings, parse_settings
@@ -123,13 +124,20 @@ def partition_keys(dataset: Dataset) -> list[str]:
 
 
 def build_library(dataset: Dataset, *, force: bool = False, checksum: bool = False) -> Built:
-    """Run every stage of the library that the settings ask for, and return what each said; near duplicates apart."""
+    """Run every stage of the library that the settings ask for, and return what each said.
+
+    Near duplicates are looked for only where the gallery shows them.
+    """
     scan = scan_sources(dataset, force=force, checksum=checksum)
     assignment = assign_buckets(dataset, force=force)
     partitions = build_partitions(dataset, force=force)
     manifest = write_manifest(dataset, force=force)
     card = write_card(dataset, force=force)
-    gallery = write_gallery(dataset, force=force) if dataset.settings.gallery.enabled else None
+    gallery = None
+    if dataset.settings.gallery.enabled:
+        if dataset.settings.duplicates.near:
+            find_near_duplicates(dataset, force=force)
+        gallery = write_gallery(dataset, force=force)
     return Built(
         scan=scan, assignment=assignment, partitions=partitions, manifest=manifest, card=card, gallery=gallery
     )

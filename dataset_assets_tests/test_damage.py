@@ -13,6 +13,7 @@ from dataset_assets.damage import (
     find_damage,
     is_indexed,
     is_whole,
+    recorded_sizes,
 )
 from dataset_assets.storage.layout import Layout
 from dataset_assets_tests.datasets import on_disk
@@ -102,11 +103,15 @@ def test_a_piece_that_is_a_whole_folder_has_each_of_its_files(layout: Layout) ->
     facts = describe_folder(layout, layout.root / "gallery")
     page = Piece(stage="gallery", path="gallery/index.html", bytes=7, facts=facts)
 
+    assert recorded_sizes(page) == {"data/a.js": 7, "index.html": 7, "pictures/ab/1.jpg": 7}
     (folder / "data" / ".DS_Store").touch()
+    (folder / "notes.txt").touch()
     assert find_damage(layout, page) == ""
+    (folder / "data" / "a.js").write_bytes(b"")
+    assert find_damage(layout, page) == "gallery/data/a.js: 0 bytes, 7 were written"
     (folder / "data" / "a.js").rename(folder / "data" / "b.js")
-    assert find_damage(layout, page) == "gallery: 3 files, not the 3 that were written"
-    (folder / "data" / "b.js").unlink()
-    assert find_damage(layout, page) == "gallery: 2 files, not the 3 that were written"
+    assert find_damage(layout, page) == "gallery/data/a.js: No such file or directory"
+    (folder / "pictures" / "ab" / "1.jpg").unlink()
+    assert find_damage(layout, page) == "gallery/data/a.js: No such file or directory, and 1 more"
     (folder / "index.html").unlink()
     assert find_damage(layout, page) == "gallery/index.html: No such file or directory"

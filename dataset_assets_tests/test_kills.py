@@ -178,7 +178,7 @@ def _find_first_stale(folder: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_builds_that_are_killed_anywhere_end_like_one_that_is_not(tmp_path: Path) -> None:
     expected = []
     for step, _ in STEPS:

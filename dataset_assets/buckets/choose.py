@@ -36,6 +36,17 @@ def choose_buckets(
     return chosen[place.reshape(-1)]
 
 
+def find_smallest(
+    widths: NDArray[np.int64], heights: NDArray[np.int64], buckets: Sequence[Bucket]
+) -> NDArray[np.int64]:
+    """Return for each image the index of the smallest bucket of its shape: at the smallest base the nearest in aspect.
+
+    Sizes and order are as for `choose_buckets`.
+    """
+    *_, (first, targets) = _bases(buckets)
+    return first + _measure(np.stack([widths, heights], axis=1), targets).argmin(axis=1)
+
+
 def _bases(buckets: Sequence[Bucket]) -> Iterator[tuple[int, Sizes]]:
     """Yield the buckets of each base: the index of the first, and their targets."""
     first = 0
@@ -47,13 +58,19 @@ def _bases(buckets: Sequence[Bucket]) -> Iterator[tuple[int, Sizes]]:
 
 def _find(sizes: Sizes, targets: Sizes, *, fitting_only: bool) -> NDArray[np.int64]:
     """Return the index of the nearest target of each size, `NO_BUCKET` where the size does not fill it."""
+    distance = _measure(sizes, targets)
+    fills = (targets[None, :, 0] <= sizes[:, None, 0]) & (targets[None, :, 1] <= sizes[:, None, 1])
+    nearest = np.where(fills, distance, np.inf).argmin(axis=1) if fitting_only else distance.argmin(axis=1)
+    found: NDArray[np.int64] = np.where(fills[np.arange(len(sizes)), nearest], nearest, NO_BUCKET)
+    return found
+
+
+def _measure(sizes: Sizes, targets: Sizes) -> NDArray[np.float64]:
+    """Return how far the aspect of each size is from that of each target, (sizes, targets)."""
     # |log a - log b| orders like max(a/b, b/a). One division of exact integers rounds the same on every machine,
     # which a logarithm does not, so that ties are ties everywhere and argmin takes the first. Ratios that differ by
     # less than 2**-52 count as tied: none do while side * target side < 2**26 * divisible, at 1024 a million pixels.
     across = sizes[:, None, 0] * targets[None, :, 1]
     down = sizes[:, None, 1] * targets[None, :, 0]
-    distance = np.maximum(across, down) / np.minimum(across, down)
-    fills = (targets[None, :, 0] <= sizes[:, None, 0]) & (targets[None, :, 1] <= sizes[:, None, 1])
-    nearest = np.where(fills, distance, np.inf).argmin(axis=1) if fitting_only else distance.argmin(axis=1)
-    found: NDArray[np.int64] = np.where(fills[np.arange(len(sizes)), nearest], nearest, NO_BUCKET)
-    return found
+    distance: NDArray[np.float64] = np.maximum(across, down) / np.minimum(across, down)
+    return distance

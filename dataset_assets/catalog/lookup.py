@@ -90,6 +90,15 @@ def unseated_images(connection: Connection) -> pa.Table:
     return fetch_table(connection, statement.where(wanted), USABLE_SCHEMA)
 
 
+def images_alike(connection: Connection, rows: Collection[int]) -> pa.Table:
+    """Return these usable images and those with the content of one of them, with the columns of `USABLE_SCHEMA`."""
+    columns = [images.c[name] for name in USABLE_SCHEMA.names]
+    contents = select(images.c.checksum).where(images.c.id.in_(list(rows)), images.c.checksum != "")
+    wanted = or_(images.c.id.in_(list(rows)), images.c.checksum.in_(contents))
+    statement = select(*columns).where(~images.c.removed, images.c.reason == "", wanted)
+    return fetch_table(connection, statement, USABLE_SCHEMA)
+
+
 def list_names(connection: Connection) -> Iterator[str]:
     """Yield the image_id of every image, removed ones too; few are in memory at a time."""
     yield from connection.execute(select(images.c.image_id).execution_options(yield_per=_FETCH)).scalars()

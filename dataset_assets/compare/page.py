@@ -23,7 +23,9 @@ _QUALITY = 88
 _IMAGES = ImageSettings()  # what may be decoded: the limits of any build
 _NAME = re.compile(r"[0-9a-f]{32}\.jpg")
 _MARK = b'<meta name="generator" content="dataset-assets compare">'  # compare.html has it
-_OURS = re.compile(rf"(look|compare)[.-]\w+(\.\w+)?|data/compare\.js|{PICTURES}/{_NAME.pattern}|(.*/)?\..*\.writing")
+_OURS = re.compile(
+    rf"(look|compare)[.-]\w+(\.\w+)?|data/compare(\.[0-9a-f]{{16}})?\.js|{PICTURES}/{_NAME.pattern}|(.*/)?\..*\.writing"
+)
 _DATA = "compare"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from dataset_assets.defs.versions import code_version
+from dataset_assets.freshness import fingerprint
 from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage, upstream
 
@@ -15,6 +16,7 @@ CATALOG = "catalog"  # the form of what lies in the catalog, wherever that is
 _LOOKS = (Stage.RAW_IMAGES, Stage.CAPTION_RECORDS)  # only a look at the files can tell whether these are stale
 _NO_TAG = re.compile(r"[^A-Za-z0-9_.-]+")
 _LONGEST_TAG = 63  # characters
+_DIGITS = 12  # of a digest that stands for a name
 
 
 def stage_asset(
@@ -50,5 +52,9 @@ def stage_asset(
 
 
 def as_tag(text: str) -> str:
-    """Return a text as a tag's value can have it: what is not allowed in one becomes a dash."""
-    return _NO_TAG.sub("-", text)[:_LONGEST_TAG]
+    """Return a text as a tag's value can have it: what is not allowed in one becomes a dash.
+
+    Of one in which nothing is allowed it is a digest: two names are two tags.
+    """
+    tag = _NO_TAG.sub("-", text)[:_LONGEST_TAG]
+    return tag if tag.strip("-") else fingerprint(text)[:_DIGITS]

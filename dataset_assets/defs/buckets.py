@@ -6,13 +6,15 @@ import dagster as dg
 
 from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.catalog.schema import slots
+from dataset_assets.catalog.state import StageState, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.assets import CATALOG, stage_asset
+from dataset_assets.defs.carry import carry_pictures
 from dataset_assets.defs.charts import chart_buckets
 from dataset_assets.defs.columns import SCHEMA, describe_rows
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import ROWS, describe
+from dataset_assets.defs.metadata import PARTITION_ROWS, ROWS, describe, show_path
 from dataset_assets.defs.partitions import sync_partitions
 from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, version_tags
 from dataset_assets.progress import Progress
@@ -45,11 +47,17 @@ def make_bucket_assignments(settings: Settings) -> dg.AssetsDefinition:
         with failing():
             assignment = assign_buckets(dataset, force=config.force, progress=progress)
             outcome = assignment.outcome
-            charts = {} if outcome.reused else chart_buckets(dataset, outcome.report)
-        digests = assignment.plans.digests
-        new = sync_partitions(context.instance, list(digests))  # to this instance, which may be another than before
-        for key in sorted({*assignment.plans.changed, *new}):
-            context.log_event(_announce_plan(key, digests[key], settings))
+            charts = (
+                carry_pictures(context.instance, context.asset_key, ASSIGNMENTS_VERSION)
+                if outcome.reused
+                else chart_buckets(dataset, outcome.report)
+            )
+        new = sync_partitions(context.instance, list(assignment.plans.digests))  # which may be another than before
+        keys = sorted({*assignment.plans.changed, *new})
+        with dataset.catalog.reading() as connection:
+            states = load_states(connection) if keys else {}
+        for key in keys:
+            context.log_event(_announce_plan(dataset, states[Stage.SHARD_PLANS, key]))
         return dg.MaterializeResult(
             data_version=dg.DataVersion(ASSIGNMENTS_VERSION),
             metadata={**charts, **describe(outcome), ROWS: outcome.report["assigned"]},
@@ -58,9 +66,12 @@ def make_bucket_assignments(settings: Settings) -> dg.AssetsDefinition:
     return bucket_assignments
 
 
-def _announce_plan(key: str, digest: str, settings: Settings) -> dg.AssetMaterialization:
-    """Return the event that tells Dagster that the plan of this partition is another one now."""
+def _announce_plan(dataset: Dataset, plan: StageState) -> dg.AssetMaterialization:
+    """Return the event that tells Dagster that the plan of a partition is another one now."""
     above = {Stage.BUCKET_ASSIGNMENTS: Origin(ASSIGNMENTS_VERSION)}
     return dg.AssetMaterialization(
-        Stage.SHARD_PLANS, partition=key, tags=version_tags(settings, Stage.SHARD_PLANS, digest, above)
+        Stage.SHARD_PLANS,
+        partition=plan.partition,
+        metadata={PARTITION_ROWS: plan.report["images"], "file": show_path(dataset.layout.plan(plan.partition))},
+        tags=version_tags(dataset.settings, Stage.SHARD_PLANS, plan.output, above),
     )

@@ -1,6 +1,7 @@
-"""Which charts an asset shows: numbers of overview/, drawn by charts/. Of what is reused nothing is drawn."""
+"""Which charts an asset shows: numbers of overview/, drawn by charts/. Of what is reused nothing is drawn (carry.py)."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from dataset_assets.charts.dataset import (
@@ -21,15 +22,20 @@ Charts = dict[str, Any]  # metadata
 
 
 def chart_sources(dataset: Dataset, report: Mapping[str, Any]) -> Charts:
-    """Return the sizes of the sources' images, and what cannot be used."""
-    return {"source_sizes": _show_sizes(dataset)} | _chart_drops(report["drops"])
+    """Return the sizes of the sources' images, and what cannot be used; their buckets are still to be chosen."""
+    sizes = replace(measure_sizes(dataset), targets=())
+    return {"source_sizes": show_picture(draw_sizes(sizes), "Sizes of the sources' images")} | _chart_drops(
+        report["drops"]
+    )
 
 
 def chart_buckets(dataset: Dataset, report: Mapping[str, Any]) -> Charts:
     """Return images by bucket, their sizes against those of the buckets, what crops keep of them, and what has none."""
     return {
         "images_by_bucket": show_picture(draw_buckets(report["buckets"]), "Images by bucket"),
-        "sizes_and_targets": _show_sizes(dataset),
+        "sizes_and_targets": show_picture(
+            draw_sizes(measure_sizes(dataset)), "Sizes of the sources' images, and of the buckets"
+        ),
         "kept_area": show_picture(draw_kept(measure_kept(dataset)), "Share of each image's area that its crop keeps"),
     } | _chart_drops(report["drops"])
 
@@ -53,10 +59,6 @@ def chart_release(dataset: Dataset, drops: Mapping[str, int]) -> Charts:
 def _take(dataset: Dataset, name: str, draw: Callable[[], bytes]) -> bytes:
     path = dataset.layout.chart(name)
     return path.read_bytes() if dataset.settings.release.charts and path.is_file() else draw()
-
-
-def _show_sizes(dataset: Dataset) -> Any:
-    return show_picture(draw_sizes(measure_sizes(dataset)), "Sizes of the sources' images, and of the buckets")
 
 
 def _chart_drops(drops: Mapping[str, int]) -> Charts:

@@ -17,9 +17,11 @@ ROWS, PARTITION_ROWS = "dagster/row_count", "dagster/partition_row_count"  # whi
 _NO_CAPTION = "no caption"
 _MARKUP = "\\`*_{}[]<>()#+!|&$~"
 
-# Control characters, halves of pairs, and what turns the direction of a text: they show nothing, or something else.
-_UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]+")
+# Control characters and halves of pairs end a word; what has no width, or turns the direction of a text, is dropped.
+_BLANK = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]+")
+_UNSEEN = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
 _HIDDEN = {"inputs", "digests", "sight", "order", "listing"}
+_OF_THE_RUN = {"images_per_second", "captions_per_second"}  # which made it: a later one does not say them again
 _COUNTED = {"files": "bytes"}  # what a table counts, where it is not what the others of its report count
 
 # What the first column of a table of counts is called.
@@ -80,7 +82,7 @@ def describe(outcome: Outcome, *, counted: str = "images") -> dict[str, Any]:
     """
     shown: dict[str, Any] = {"reused": outcome.reused}
     for name, value in outcome.report.items():
-        if name in _HIDDEN or isinstance(value, list):
+        if name in _HIDDEN or isinstance(value, list) or (outcome.reused and name in _OF_THE_RUN):
             continue
         if not isinstance(value, dict):
             shown[name] = value
@@ -93,8 +95,14 @@ def describe(outcome: Outcome, *, counted: str = "images") -> dict[str, Any]:
     return shown
 
 
-def as_cell(text: str) -> str:
-    """Return a text as it stands in a cell of a Markdown table: one line, and nothing in it is markup."""
-    seen = _UNSEEN.sub(" ", text)
-    escaped = "".join(f"&#{ord(character)};" if character in _MARKUP else character for character in seen)
-    return " ".join(escaped.split())
+def as_line(text: str) -> str:
+    """Return a text as one line, without what cannot be seen."""
+    return " ".join(_UNSEEN.sub("", _BLANK.sub(" ", text)).split())
+
+
+def escape(text: str) -> str:
+    """Return a text as one line in which nothing is markup, for the description of a picture.
+
+    Elsewhere Dagster makes links of addresses even so: texts that others wrote stand in blocks (pictures.py).
+    """
+    return "".join(f"&#{ord(character)};" if character in _MARKUP else character for character in as_line(text))

@@ -7,6 +7,7 @@ import dagster as dg
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.assets import stage_asset
+from dataset_assets.defs.carry import carry_pictures
 from dataset_assets.defs.columns import SCHEMA, describe_columns
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing, make_when_complete
@@ -49,10 +50,12 @@ def make_near_duplicates(settings: Settings) -> dg.AssetsDefinition:
             )
             strip = show_groups(dataset) if outcome and not outcome.reused else None
         if outcome:
+            version = outcome.state.output
+            earlier = carry_pictures(context.instance, context.asset_key, version) if outcome.reused else {}
             yield dg.MaterializeResult(
-                data_version=dg.DataVersion(outcome.state.output),
+                data_version=dg.DataVersion(version),
                 metadata={
-                    **({"groups_seen": show_strip(strip)} if strip else {}),
+                    **({"groups_seen": show_strip(strip)} if strip else earlier),
                     **describe(outcome),
                     ROWS: outcome.report["images_in_groups"],
                     "report": show_path(dataset.layout.near_duplicates),

@@ -9,10 +9,10 @@ import dagster as dg
 
 from dataset_assets.catalog.state import States, load_states
 from dataset_assets.dataset import Dataset
+from dataset_assets.defs.carry import carry_pictures
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, version_tags
-from dataset_assets.freshness import find_state
 from dataset_assets.stages import Stage, upstream
 from dataset_assets.work import Outcome
 
@@ -41,21 +41,6 @@ def sync_partitions(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:
     return new
 
 
-def find_keys(context: dg.AssetCheckExecutionContext, dataset: Dataset, stage: str) -> list[str]:
-    """Return the partitions that a check of a stage is about: those of the run, or all that the stage has made.
-
-    The UI executes a check by itself in a run without a partition. Raises OrderError where the stage has made none.
-    """
-    if context.has_partition_key or context.has_partition_key_range:
-        return list(context.partition_keys)
-    with dataset.catalog.reading() as connection:
-        states = load_states(connection)
-    keys = sorted(key for (made, key), state in states.items() if made == stage and not state.interrupted)
-    if not keys:
-        find_state(states, stage)  # which says so
-    return keys
-
-
 def report_partitions(
     context: dg.AssetExecutionContext,
     dataset: Dataset,
@@ -68,14 +53,20 @@ def report_partitions(
     """Yield the result of a run over some partitions, each with metadata and a data version of its own.
 
     `tell` gives more metadata of every partition and must cost nothing: most are fresh. `show` gives more of one that
-    was made in this run, pictures for instance. `counted` is what the tables count.
+    was made in this run, pictures for instance; one that was not keeps its pictures. `counted` is what the tables
+    count.
     """
+    carried = {  # looked for before anything is yielded: then these events are not the newest any more
+        key: carry_pictures(context.instance, context.asset_key, outcome.state.output, key)
+        for key, outcome in outcomes.items()
+        if outcome.reused
+    }
 
     def explain(key: str) -> dict[str, Any]:
         outcome = outcomes[key]
         said = describe(outcome, counted=counted) | dict(tell(key, outcome.report)) | {"node": _name_node()}
         with failing():
-            return said if outcome.reused else {**show(key), **said}  # what is to be seen comes first
+            return {**(carried[key] if outcome.reused else show(key)), **said}  # what is to be seen comes first
 
     if len(outcomes) == 1:
         key, outcome = next(iter(outcomes.items()))

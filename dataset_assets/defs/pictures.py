@@ -4,21 +4,27 @@ Texts beside them are data, however hostile: they are shown as text. What is on 
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+import re
+import textwrap
+from collections.abc import Iterable
 
 import dagster as dg
 
-from dataset_assets.defs.metadata import as_cell
+from dataset_assets.defs.metadata import as_line, escape
 from dataset_assets.previews.strip import Strip
 
+PICTURE = "](data:image/"  # only a picture that is carried along has this in it: of texts the brackets are escaped
+
 _LONGEST = 300  # characters of a text in an event
+_LONGEST_NAME = 100  # likewise of what an image is called
+_WIDTH = 90  # characters of a line, so that none runs out of the dialog
 _KINDS = {b"\xff\xd8": "jpeg", b"\x89P": "png"}  # how they begin
 
 
 def embed(picture: bytes, alt: str) -> str:
-    """Return a JPEG or PNG as Markdown; `alt` says what is on it to whom cannot see it."""
+    """Return a JPEG or PNG as Markdown; `alt` says what is on it to whom cannot see it, and is cut."""
     kind = _KINDS[picture[:2]]
-    return f"![{as_cell(alt)}](data:image/{kind};base64,{base64.b64encode(picture).decode()})"
+    return f"![{escape(cut(alt, _LONGEST_NAME))}{PICTURE}{kind};base64,{base64.b64encode(picture).decode()})"
 
 
 def show_picture(picture: bytes, alt: str) -> dg.MarkdownMetadataValue:
@@ -29,29 +35,32 @@ def show_picture(picture: bytes, alt: str) -> dg.MarkdownMetadataValue:
 def show_strip(strip: Strip) -> dg.MarkdownMetadataValue:
     """Return a contact strip as metadata, and below it the captions on it as text, where there are any."""
     names = ", ".join(f"{band.title} ({band.facts})" for band in strip.bands)
-    parts = [embed(strip.picture, f"A few crops of {names}")]
-    rows = [
-        (tile.caption, tile.variant, tile.image_id)
+    texts = [
+        caption_lines(tile.image_id, tile.variant, tile.caption)
         for band in strip.bands
         for tile in band.tiles
         if tile.caption is not None
     ]
-    if rows:
-        parts.append(tabulate(("caption", "variant", "image"), rows))
-    return dg.MetadataValue.md("\n\n".join(parts))
+    lines = [line for text in texts for line in ("", *text)]
+    return dg.MetadataValue.md("\n\n".join([embed(strip.picture, f"A few crops of {names}"), *quote(lines[1:])]))
 
 
-def tabulate(names: Sequence[str], rows: Iterable[Sequence[str]], *, pictures: Sequence[str] = ()) -> str:
-    """Return texts as a Markdown table; nothing in them is markup, and long ones are cut.
+def caption_lines(image_id: str, told: str, caption: str) -> list[str]:
+    """Return what an image is called, with what is told of its caption, and below it the caption; all of it cut."""
+    name = cut(as_line(image_id), _LONGEST_NAME)
+    return [f"{name} · {told or 'no caption'}", *textwrap.wrap(cut(as_line(caption)), _WIDTH)]
 
-    `pictures` are what `embed` returns, one for each row; they stand in the first column.
+
+def quote(lines: Iterable[str]) -> list[str]:
+    """Return lines as a block of plain text, none where there are no lines: nothing in them is markup, or a link.
+
+    Anywhere else Dagster makes links of what looks like an address, however it is escaped.
     """
-    names = ("", *names) if pictures else names
-    cells = [[as_cell(cut(text)) for text in row] for row in rows]
-    cells = [[picture, *row] for picture, row in zip(pictures, cells, strict=True)] if pictures else cells
-    return "\n".join(f"| {' | '.join(row)} |" for row in [names, ["---"] * len(names), *cells])
+    block = "\n".join(as_line(line) for line in lines)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", block)), default=0))
+    return [f"{fence}text\n{block}\n{fence}"] if block else []
 
 
-def cut(text: str) -> str:
+def cut(text: str, longest: int = _LONGEST) -> str:
     """Return a text as long as an event can hold some of; an ellipsis stands for what was cut."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= longest else f"{text[:longest]}…"

@@ -10,6 +10,7 @@ from dataset_assets.defs.assets import stage_asset
 from dataset_assets.defs.columns import SCHEMA, describe_columns
 from dataset_assets.defs.config import RecordsConfig, StageConfig
 from dataset_assets.defs.failures import failing
+from dataset_assets.defs.markdown import show_page
 from dataset_assets.defs.metadata import PARTITION_ROWS, ROWS, describe, show_path
 from dataset_assets.defs.partitions import report_partitions
 from dataset_assets.posts.choose import choose_captions
@@ -137,7 +138,7 @@ def _make_trainer_metadata(settings: Settings) -> dg.AssetsDefinition:
             data_version=dg.DataVersion(outcome.state.output),
             metadata={
                 **describe(outcome, counted="ids"),
-                "report": dg.MetadataValue.md((dataset.layout.trainer / "report.md").read_text(encoding="utf-8")),
+                "report": show_page(dataset.layout.trainer / "report.md"),
             },
         )
 

@@ -7,9 +7,11 @@ import dagster as dg
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.assets import stage_asset
+from dataset_assets.defs.carry import carry_pictures
 from dataset_assets.defs.charts import chart_release
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing, make_when_complete
+from dataset_assets.defs.markdown import show_page
 from dataset_assets.defs.metadata import ROWS, describe, make_drops, show_path, tell_selected
 from dataset_assets.errors import DropReason
 from dataset_assets.release.publish import write_card, write_manifest
@@ -46,11 +48,14 @@ def make_manifest(settings: Settings) -> dg.AssetsDefinition:
             )
             charts = {} if outcome is None or outcome.reused else chart_release(dataset, _list_drops(outcome))
         if outcome:
+            version = outcome.state.output
+            earlier = carry_pictures(context.instance, context.asset_key, version) if outcome.reused else {}
             summary = outcome.report["summary"]
             yield dg.MaterializeResult(
-                data_version=dg.DataVersion(outcome.state.output),
+                data_version=dg.DataVersion(version),
                 metadata={
                     **charts,
+                    **earlier,
                     **describe(outcome),
                     **tell_selected(settings, outcome.report, summary["images_exported"]),
                     ROWS: summary["images_exported"],
@@ -91,7 +96,7 @@ def make_dataset_card(settings: Settings) -> dg.AssetsDefinition:
             data_version=dg.DataVersion(outcome.state.output),
             metadata={
                 **describe(outcome),
-                "card": dg.MetadataValue.md(dataset.layout.card.read_text(encoding="utf-8")),
+                "card": show_page(dataset.layout.card),
             },
         )
 

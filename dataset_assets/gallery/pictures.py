@@ -3,7 +3,7 @@
 Making them is draw.py's, in worker processes; a picture that cannot be made is lost, and nothing else is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dataset_assets.dataset import Dataset
@@ -14,7 +14,7 @@ from dataset_assets.images.workers import Workers
 from dataset_assets.progress import Progress
 from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove
-from dataset_assets.storage.location import find_files, path_in
+from dataset_assets.storage.location import list_sizes, path_in
 
 _PICTURES = "pictures"  # in the gallery's
 
@@ -45,11 +45,16 @@ def fit(size: tuple[int, int], side: int) -> tuple[int, int]:
 class Album:
     """The pictures of one page, while they are put together."""
 
-    def __init__(self, dataset: Dataset, *, anew: bool) -> None:
-        """Start an empty one; `anew` makes every picture again, also those that are there."""
+    def __init__(self, dataset: Dataset, *, anew: bool, written: Mapping[str, int] | None = None) -> None:
+        """Start an empty one; `anew` makes every picture again, also those that are there.
+
+        `written` are the sizes, bytes, of those whose writing is recorded, by path: one of another size is made again.
+        """
         self._dataset = dataset
         self._folder = dataset.layout.gallery
-        self._there = {f"{_PICTURES}/{path}": place for path, place in find_files(self._folder / _PICTURES).items()}
+        self._there = {f"{_PICTURES}/{path}": size for path, size in list_sizes(self._folder / _PICTURES).items()}
+        sizes = {} if written is None else written
+        self._torn = {path for path, size in self._there.items() if not size or size != sizes.get(path, size)}
         self._anew = anew
         self._wanted: set[str] = set()
         self._tasks: list[DrawTask] = []
@@ -65,12 +70,15 @@ class Album:
         drawings = [
             Drawing(path=self._folder / picture.path, size=(picture.w, picture.h), quality=kind.quality)
             for picture, kind in zip(pictures, kinds, strict=True)
-            if picture.path not in self._wanted and (self._anew or picture.path not in self._there)
+            if picture.path not in self._wanted and (self._anew or not self._has(picture))
         ]
         if drawings:
             self._tasks.append(DrawTask(where=where, size=size, drawings=drawings))
         self._wanted.update(picture.path for picture in pictures)
         return pictures
+
+    def _has(self, picture: Picture) -> bool:
+        return picture.path in self._there and picture.path not in self._torn
 
     def draw(self, progress: Progress) -> int:
         """Make the pictures that are not there; return how many images they are of.
@@ -99,9 +107,9 @@ class Album:
         """Remove the pictures that are not of this page, which is written now; return how many are left, and bytes."""
         left = self._wanted - self._lost.keys()
         for path in self._there.keys() - left:
-            remove(self._there[path])
-        sizes = [place.stat().st_size for place in find_files(self._folder / _PICTURES).values()]
-        return len(sizes), sum(sizes)
+            remove(self._folder / path)
+        sizes = list_sizes(self._folder / _PICTURES)
+        return len(sizes), sum(sizes.values())
 
 
 def _name(shown: Sequence[str], size: tuple[int, int], kind: Kind) -> Picture:

@@ -5,13 +5,15 @@ page that is there opens, and the next run goes on.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import groupby
 
-from dataset_assets.catalog.state import Piece, load_pieces
-from dataset_assets.damage import describe_folder
+from dataset_assets.catalog.state import Piece, load_pieces, load_states
+from dataset_assets.damage import describe_folder, find_damage, recorded_sizes
 from dataset_assets.dataset import Dataset
-from dataset_assets.freshness import fingerprint
+from dataset_assets.errors import OrderError
+from dataset_assets.freshness import find_state, fingerprint, list_inputs
 from dataset_assets.gallery.choose import Chosen, choose_samples
 from dataset_assets.gallery.left_out import collect_left_out, settle_left_out
 from dataset_assets.gallery.near import collect_near, load_groups, settle_group
@@ -19,11 +21,12 @@ from dataset_assets.gallery.pictures import Album
 from dataset_assets.gallery.records import Sample
 from dataset_assets.gallery.samples import collect_samples, settle_sample
 from dataset_assets.gallery.summary import sum_up
-from dataset_assets.pages.write import write_page
+from dataset_assets.pages.write import find_data, write_page
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.stages import Stage
 from dataset_assets.work import Outcome, Work, begin, holding_lock
 
+_SAMPLES = "samples"  # begins the names of the data that has them
 _FILE = 250  # samples: a file of them holds one bucket's, so that a new image changes little
 
 
@@ -45,7 +48,34 @@ def write_gallery(
         work = begin(dataset, Stage.GALLERY, force=True)
         assert isinstance(work, Work)
     work.require_fresh()
-    return _write(work, Album(dataset, anew=force), also, progress or Silence())
+    with dataset.catalog.reading() as connection:
+        pieces = load_pieces(connection, Stage.GALLERY)
+    written = {path: size for piece in pieces for path, size in recorded_sizes(piece).items()}
+    return _write(work, Album(dataset, anew=force, written=written), also, progress or Silence())
+
+
+def is_shown(dataset: Dataset, key: str) -> bool:
+    """Return whether the page that is there now shows the sample with a key, whatever it is of. Nothing is written."""
+    sought = f'"key":"{key}"'.encode()  # in a text of theirs the quotes would be escaped
+    with suppress(OSError):  # a build may just replace what is read
+        files = find_data(dataset.layout.gallery)
+        return any(sought in path.read_bytes() for path in files if path.name.startswith(f"{_SAMPLES}-"))
+    return False
+
+
+def is_current(dataset: Dataset) -> bool:
+    """Return whether the page is whole, and of the tars that are there now. It may be so when its settings changed."""
+    with dataset.catalog.reading() as connection:
+        states = load_states(connection)
+        pieces = load_pieces(connection, Stage.GALLERY)
+    try:
+        page = find_state(states, Stage.GALLERY).report["inputs"]
+        manifest = find_state(states, Stage.MANIFEST)
+        tars = list_inputs(dataset.settings, states, Stage.MANIFEST)[Stage.SHARDS]
+    except OrderError:
+        return False
+    same = page[Stage.MANIFEST] == manifest.output and manifest.report["inputs"][Stage.SHARDS] == tars
+    return same and not any(find_damage(dataset.layout, piece) for piece in pieces)
 
 
 def _write(work: Work, album: Album, also: Collection[str], progress: Progress) -> Outcome:
@@ -59,7 +89,7 @@ def _write(work: Work, album: Album, also: Collection[str], progress: Progress) 
     samples = [settle_sample(one, album) for one in samples]
     data = {
         "overview": asdict(sum_up(dataset, samples, groups)),
-        **{f"samples-{number:03d}": [asdict(one) for one in part] for number, part in enumerate(_split(samples))},
+        **{f"{_SAMPLES}-{number:03d}": [asdict(one) for one in part] for number, part in enumerate(_split(samples))},
         "left_out": [asdict(settle_left_out(one, album)) for one in left_out],
         "near": [asdict(settle_group(one, album)) for one in near],
     }

@@ -4,6 +4,7 @@ Stages know no more of a location than what is listed here, so none asks which k
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from io import BufferedReader, RawIOBase
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal, Protocol, cast, overload
@@ -176,6 +177,17 @@ def find_files(folder: Location) -> dict[str, Location]:
     local = cast("Path", folder)
     found = local.rglob("*")
     return {path.relative_to(local).as_posix(): path for path in sorted(found) if not path.is_dir()}
+
+
+def list_sizes(folder: Location) -> dict[str, int]:
+    """Return the size, bytes, of every file that `find_files` finds, by its path there: one listing of a store."""
+    if isinstance(folder, ObjectPath):
+        return {name: status.st_size for name, status in sorted(folder.list().items())}
+    sizes = {}
+    for name, path in find_files(folder).items():
+        with suppress(FileNotFoundError):  # it is gone since, or a link that leads nowhere
+            sizes[name] = path.stat().st_size
+    return sizes
 
 
 def read_part(location: Location, start: int, size: int) -> bytes:

@@ -4,7 +4,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dataset_assets.buckets.admit import find_refused, list_rules
+from dataset_assets.buckets.admit import explain_refused, find_refused, list_rules
 from dataset_assets.errors import DropReason
 from dataset_assets_tests.datasets import settings_in
 
@@ -42,3 +42,30 @@ def test_images_are_refused_by_the_rules_of_the_settings(
 
 def test_of_no_images_none_is_refused() -> None:
     assert find_refused(IMAGES[:0], settings_in(Path("/nowhere"), **PASSTHROUGH, **UNIQUE)).empty
+
+
+def explained(seated: list[int], sizes: list[tuple[int, int]], **sections: Any) -> dict[str, tuple[str, str]]:
+    images = IMAGES.assign(id=range(len(IMAGES)), width=[size[0] for size in sizes], height=[size[1] for size in sizes])
+    lost = explain_refused(images, seated, settings_in(Path("/nowhere"), **sections))
+    return {one["image_id"]: (one["reason"], one["detail"]) for one in lost.to_dict("records")}
+
+
+def test_each_image_without_a_slot_is_told_its_reason_and_what_is_behind_it() -> None:
+    sizes = [(64, 64), (64, 64), (64, 64), (63, 64), (71, 80), (64, 64)]
+
+    assert explained([0], sizes, **PASSTHROUGH, **UNIQUE) == {
+        "a": ("not_jpeg", "it is PNG"),
+        "c": ("skipped_duplicate", "its content is that of b"),  # and not of a, which is no JPEG
+        "d": ("skipped_too_small", "63×64 pixels; the smallest bucket of its shape, p1024x1024, needs at least 64×64"),
+        "e": ("skipped_too_small", "71×80 pixels; the smallest bucket of its shape, p960x1088, needs at least 56×64"),
+        "f": ("not_jpeg", "it is GIF"),
+    }
+    assert explained(list(range(6)), sizes) == {}
+
+
+def test_of_several_bases_the_smallest_says_what_is_needed() -> None:
+    buckets = {"base_resolutions": [64, 128], "divisible": 8}
+
+    assert explained([0, 1, 2, 4, 5], [(60, 60)] * 6, buckets=buckets) == {
+        "d": ("skipped_too_small", "60×60 pixels; the smallest bucket of its shape, r64_p1024x1024, needs at least 64×64")
+    }

@@ -101,8 +101,7 @@ def test_ctrl_c_ends_it_in_one_line(tmp_path: Path) -> None:
 
     assert child.returncode == 130
     assert printed == ""
-    assert complaints.startswith("interrupted: ")
-    assert complaints.count("\n") == 1
+    assert complaints == "interrupted\n"  # nothing of it is kept
 
 
 def _write_large(path: Path) -> None:

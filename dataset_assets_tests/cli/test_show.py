@@ -136,7 +136,7 @@ def test_an_image_that_is_not_exported_says_why(config: Path) -> None:
 
     said = done("tiny.jpg", "--config", config)
 
-    reason = "no bucket takes it: at 20×20 it is too small, or the settings leave it out"
+    reason = "skipped_too_small: 20×20 pixels; the smallest bucket of its shape, p1024x1024, needs at least 64×64"
     assert f"\ncrop     none: {reason}\nexport   not in it: {reason}\n" in said
     assert (shown("tiny.jpg", "--config", config)["stored"], shown("tiny.jpg", "--config", config)["missing"]) == (
         None,
@@ -228,4 +228,4 @@ def test_the_gallery_does_not_open_at_what_it_cannot_show(config: Path) -> None:
 
     line = refused("tiny.jpg", "--open", "--config", config)
 
-    assert line.startswith("the gallery does not show tiny.jpg: it is not in the export: no bucket takes it")
+    assert line.startswith("the gallery does not show tiny.jpg: it is not in the export: skipped_too_small: 20×20 pixels")

@@ -7,6 +7,7 @@ from PIL import Image
 
 from dataset_assets.compare.page import check_folder, write_comparison
 from dataset_assets.errors import StorageError
+from dataset_assets.pages.write import find_data
 from dataset_assets_tests.browser import PHONE, Browser
 from dataset_assets_tests.compare.pairs import add_sample, compare_whole, draw, remove_sample, say, write_pair
 from dataset_assets_tests.exports import SQUARE_0, SQUARE_1, Draft
@@ -23,7 +24,8 @@ def change_everything(draft: Draft) -> None:
 
 
 def read_page(folder: Path) -> Any:
-    text = (folder / "data/compare.js").read_text()
+    (path,) = find_data(folder)
+    text = path.read_text()
     return json.loads(text.removeprefix('receive("compare",').removesuffix(");\n"))
 
 

@@ -10,21 +10,20 @@ from dataset_assets.errors import OrderError
 from dataset_assets.freshness import Verdict
 from dataset_assets.gallery import stage
 from dataset_assets.gallery.pictures import Album
-from dataset_assets.gallery.stage import write_gallery
+from dataset_assets.gallery.stage import is_current, is_shown, write_gallery
 from dataset_assets.records import sample_key
 from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.work import Work
 from dataset_assets_tests.datasets import LANDSCAPE, add_photo, build_library, settings_in
-from dataset_assets_tests.gallery.written import find_files, list_pictures, opened, read_gallery
+from dataset_assets_tests.gallery.written import find_files, list_pictures, name_data, opened, read_gallery
 
 GALLERY = (Stage.GALLERY, "")
 
 
 def check_page(folder: Path) -> None:
-    """Check that a page is there, that it names its data, and that every picture it shows is there."""
+    """Check that a page is there, with its data, and that every picture it shows is there."""
     page = folder / "out" / "gallery"
-    assert all(f"data/{path.name}" in (page / "index.html").read_text() for path in (page / "data").glob("*.js"))
     for picture in list_pictures(read_gallery(folder)):
         assert (page / picture["path"]).is_file()
 
@@ -77,11 +76,11 @@ def test_after_one_new_image_only_what_changed_is_made_and_written(built: Path) 
     assert outcome is not None
     assert outcome.report["drawn"] == 2
     written = {name for name, facts in after.items() if before.get(name) != facts}
-    assert {name for name in written if not name.startswith("pictures/")} == {
-        "data/overview.js", "data/samples-001.js",
+    assert name_data(name for name in written if not name.startswith("pictures/")) == {
+        "overview", "samples-001", "index.html",
     }  # fmt: skip
-    assert len(written) == 5
-    assert before.keys() <= after.keys()
+    assert len(written) == 6
+    assert name_data(before.keys() - after.keys()) == {"overview", "samples-001"}
     assert sample_key("new.jpg") in keys_of(built)
 
 
@@ -93,8 +92,9 @@ def test_after_an_image_was_removed_its_pictures_go(built: Path) -> None:
         build_library(dataset)
     after = find_files(built)
 
-    assert len(before.keys() - after.keys()) == 3
-    assert not after.keys() - before.keys()
+    gone = {name for name in before.keys() - after.keys() if not name.startswith("data/")}
+    assert len(gone) == 3
+    assert name_data(after) == name_data(before.keys() - gone)
     check_page(built)
 
 
@@ -128,17 +128,31 @@ def test_a_page_that_is_lost_or_torn_is_written_again(built: Path, damage: Calla
 
 
 @pytest.mark.parametrize(
-    ("lost", "drawn"), [("data/samples-000.js", 0), ("pictures/*/*.jpg", 1), ("look.css", 0)], ids=str
+    ("lost", "drawn"), [("data/samples-000.*.js", 0), ("pictures/*/*.jpg", 1), ("look.css", 0)], ids=str
 )
-def test_a_file_of_it_that_is_lost_is_noticed_and_made_again(built: Path, lost: str, drawn: int) -> None:
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (Path.unlink, "No such file or directory"),
+        (lambda path: path.write_bytes(b""), "0 bytes, {size} were written"),
+        (lambda path: path.write_bytes(b"torn"), "4 bytes, {size} were written"),
+    ],
+    ids=["lost", "empty", "torn"],
+)
+def test_a_file_of_it_that_is_lost_or_torn_is_noticed_and_made_again(
+    built: Path, lost: str, drawn: int, damage: Callable[[Path], object], said: str
+) -> None:
     page = built / "out" / "gallery"
     with opened(built) as dataset:
         write_gallery(dataset)
         before = find_files(built)
-        min(page.glob(lost)).unlink()
-        said = f"gallery: {len(before) - 1} files, not the {len(before)} that were written"
+        path = min(page.glob(lost))
+        content = path.read_bytes()
+        damage(path)
 
+        said = f"gallery/{path.relative_to(page).as_posix()}: {said.format(size=len(content))}"
         assert judge_all(dataset)[GALLERY] == Verdict("stale", said)
+        assert not is_current(dataset)
         outcome = write_gallery(dataset)
         assert (outcome.reused, outcome.report["drawn"]) == (False, drawn)
         assert judge_all(dataset)[GALLERY].fresh
@@ -147,6 +161,7 @@ def test_a_file_of_it_that_is_lost_is_noticed_and_made_again(built: Path, lost: 
     after = find_files(built)
     assert after.keys() == before.keys()
     assert len([name for name in after if after[name] != before[name]]) == 1
+    assert path.read_bytes() == content
     check_page(built)
 
 
@@ -210,6 +225,38 @@ def test_a_sample_that_is_asked_for_is_shown_until_the_page_is_written_again(bui
         build_library(dataset)
         assert other not in keys_of(built)
     check_page(built)
+
+
+def test_it_is_known_which_samples_the_page_shows(built: Path) -> None:
+    with opened(built, shown=3) as dataset:
+        assert not is_shown(dataset, sample_key("000.jpg"))
+        write_gallery(dataset)
+        keys = {sample_key(f"{seed:03d}.jpg") for seed in range(20)}
+
+        assert {key for key in keys if is_shown(dataset, key)} == keys_of(built)
+        assert not is_shown(dataset, min(keys_of(built))[:8])
+        stray = built / "out" / "gallery" / "data" / "samples-009.js"
+        other = min(keys - keys_of(built))
+        stray.write_text(f'receive("samples-009",[{{"key":"{other}"}}]);')
+        assert not is_shown(dataset, other)
+
+
+def test_it_is_known_whether_the_page_is_of_what_is_exported(built: Path) -> None:
+    with opened(built) as dataset:
+        assert not is_current(dataset)
+        write_gallery(dataset)
+        assert is_current(dataset)
+    with opened(built, shown=3, images={"quality": 80}) as dataset:
+        assert is_current(dataset)
+    with opened(built) as dataset:
+        add_photo(built, "new.jpg", seed=99)
+        with open_dataset(settings_in(built)) as without:
+            build_library(without)
+        assert not is_current(dataset)
+        write_gallery(dataset)
+        assert is_current(dataset)
+        (built / "out" / "gallery" / "index.html").unlink()
+        assert not is_current(dataset)
 
 
 class _Killed(BaseException):

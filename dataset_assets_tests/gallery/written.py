@@ -1,12 +1,13 @@
 """Galleries of small datasets in tests: written by the stage, and read as the page's scripts get them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dataset_assets.dataset import Dataset, open_dataset
+from dataset_assets.pages.write import find_data
 from dataset_assets_tests.datasets import settings_in
 
 
@@ -22,7 +23,7 @@ def read_gallery(folder: Path) -> dict[str, Any]:
     """Return what the page of the dataset in `folder` gets, by name; its parts of the samples are one."""
     data: dict[str, Any] = {"samples": []}
     page = folder / "out" / "gallery"
-    for path in sorted((page / "data").glob("*.js")):
+    for path in find_data(page):
         name, _, value = path.read_text().removeprefix('receive("').removesuffix(");\n").partition('",')
         if name.startswith("samples-"):
             data["samples"] += json.loads(value)
@@ -41,6 +42,11 @@ def list_pictures(data: Any) -> Iterator[dict[str, Any]]:
     if isinstance(data, list):
         for value in data:
             yield from list_pictures(value)
+
+
+def name_data(files: Iterable[str]) -> set[str]:
+    """Return the names of the data files among some files of a gallery, without their digests, and of the others."""
+    return {PurePosixPath(name).name.partition(".")[0] if name.startswith("data/") else name for name in files}
 
 
 def find_files(folder: Path) -> dict[str, tuple[int, int]]:

@@ -53,7 +53,7 @@ def test_images_that_are_not_exported_say_why(dataset: Dataset, built: Path) -> 
 
     missing = {name: describe_sample(dataset, f"{name}.jpg").missing for name in ("tiny", "empty", "bad")}
 
-    assert missing["tiny"].startswith("no bucket takes it: at 20×20")
+    assert missing["tiny"].startswith("skipped_too_small: 20×20 pixels; ")
     assert missing["empty"] == "skipped_empty_file: the file is empty"
     assert missing["bad"].startswith("decode_errors: ")
 

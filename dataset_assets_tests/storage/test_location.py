@@ -7,6 +7,7 @@ from dataset_assets.storage.location import (
     check_location,
     find_files,
     find_stamp,
+    list_sizes,
     look_at,
     make_folder,
     make_location,
@@ -58,6 +59,7 @@ def test_files_of_a_folder_are_found_with_those_below(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "empty").mkdir()
 
+    assert list(list_sizes(tmp_path).items()) == [(".hidden", 0), ("a", 0), ("b/a", 0), ("b/c", 0)]
     found = find_files(tmp_path)
 
     assert list(found) == [".hidden", "a", "b/a", "b/c"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from dataset_assets.buckets.admit import explain_refused
 from dataset_assets.captions.reports.find import find_image
 from dataset_assets.captions.reports.why import Heard, tell_why
 from dataset_assets.captions.select import tabulate_selection
@@ -16,7 +17,7 @@ from dataset_assets.captions.sources import live_sources
 from dataset_assets.captions.view import View, load_view
 from dataset_assets.captions.waterfall import rank_sources
 from dataset_assets.catalog.captions import list_sources
-from dataset_assets.catalog.lookup import NamedImage, SavedCaption, captions_of
+from dataset_assets.catalog.lookup import NamedImage, SavedCaption, captions_of, images_alike
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import judge_inputs
@@ -149,9 +150,17 @@ class _Explainer:
             return "it was removed from its source"
         if image.reason:
             return f"{image.reason}: {image.detail}" if image.detail else image.reason
-        if judge_inputs(self._dataset.settings, self._states, Stage.BUCKET_ASSIGNMENTS).fresh:
-            return f"no bucket takes it: at {image.width}×{image.height} it is too small, or the settings leave it out"
+        verdict = judge_inputs(self._dataset.settings, self._states, Stage.BUCKET_ASSIGNMENTS)
+        if verdict.fresh or verdict.retry:
+            return self._tell_refused(image)
         return "it is in no bucket yet: build"
+
+    def _tell_refused(self, image: NamedImage) -> str:
+        with self._dataset.catalog.reading() as connection:
+            alike = images_alike(connection, [image.id]).to_pandas()
+        lost = explain_refused(alike, [one for one in alike["id"] if one != image.id], self._dataset.settings)
+        (row,) = lost[lost["id"] == image.id].to_dict("records")
+        return f"{row['reason']}: {row['detail']}"
 
     def _read_details(self, key: str, samples: Iterable[Mapping[str, Any]]) -> dict[int, str]:
         """Return, by slot, the details that the crops' files have of samples without a crop."""

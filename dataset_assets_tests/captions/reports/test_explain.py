@@ -17,7 +17,7 @@ from dataset_assets.sources.scan import scan_sources
 from dataset_assets.storage.parquet import read_table
 from dataset_assets_tests.captions.asked import chat, list_samples, photos, say, waterfall
 from dataset_assets_tests.datasets import LANDSCAPE, TINY, add_photo, caption, on_disk, partition_keys, settings_in
-from dataset_assets_tests.photos import jpeg
+from dataset_assets_tests.photos import encoded, jpeg, photo
 
 A, B = "caption_a", "caption_b"
 SIDECAR: dict[str, Any] = {"name": "caption_sidecar"}
@@ -138,9 +138,34 @@ def test_images_without_a_slot_say_why(built: Path) -> None:
         tiny, empty = explain_image(dataset, "tiny.jpg"), explain_image(dataset, "empty.jpg")
 
     assert unassigned.no_crop == "it is in no bucket yet: build"
-    assert tiny.no_crop == "no bucket takes it: at 20×20 it is too small, or the settings leave it out"
+    assert tiny.no_crop == (
+        "skipped_too_small: 20×20 pixels; the smallest bucket of its shape, p1024x1024, needs at least 64×64"
+    )
     assert empty.no_crop == "skipped_empty_file: the file is empty"
     assert tiny.why == f"it is not exported: {tiny.no_crop}"
+
+
+def test_a_duplicate_names_the_image_that_is_kept(built: Path) -> None:
+    shutil.copy(built / "raw" / "000.jpg", built / "raw" / "a copy.jpg")
+    (built / "raw" / "unread.jpg").touch(mode=0o000)  # a file that is to be tried again makes no difference
+
+    with open_dataset(settings_in(built, duplicates={"exact": "drop"})) as dataset:
+        scan_sources(dataset)
+        assign_buckets(dataset)
+        one, kept = (explain_image(dataset, name) for name in ("a copy.jpg", "000.jpg"))
+
+    assert one.no_crop == "skipped_duplicate: its content is that of 000.jpg"
+    assert kept.slot >= 0
+
+
+def test_with_passthrough_what_is_no_jpeg_says_so(built: Path) -> None:
+    (built / "raw" / "b.png").write_bytes(encoded(photo(*LANDSCAPE), "PNG"))
+
+    with open_dataset(settings_in(built, images={"mode": "passthrough_jpeg"})) as dataset:
+        scan_sources(dataset)
+        assign_buckets(dataset)
+
+        assert explain_image(dataset, "b.png").no_crop == "not_jpeg: it is PNG"
 
 
 def test_before_there_are_crops(built: Path) -> None:

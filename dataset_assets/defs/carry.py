@@ -1,0 +1,35 @@
+"""Pictures of an earlier event, for one that made nothing: an asset's page shows its newest event and no other.
+
+Nothing is drawn here. A picture goes along as long as its asset is reused, and is gone once the asset is made anew.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from dataset_assets.defs.pictures import PICTURE
+
+_NEWEST = 2  # events: a run over several partitions leaves one without metadata before each one that says something
+_VERSION = "dagster/data_version"
+
+
+def carry_pictures(
+    instance: dg.DagsterInstance, asset_key: dg.AssetKey, data_version: str, partition: str | None = None
+) -> Mapping[str, Any]:
+    """Return the entries with pictures of the newest event, of a partition or of an asset without any.
+
+    None where that event is of another data version: its pictures show something else. Costs one query.
+    """
+    wanted = dg.AssetRecordsFilter(asset_key, asset_partitions=[partition] if partition else None)
+    for record in instance.fetch_materializations(wanted, limit=_NEWEST).records:
+        event = record.asset_materialization
+        if event and event.metadata:
+            if (event.tags or {}).get(_VERSION) != data_version:
+                return {}
+            return {name: value for name, value in event.metadata.items() if _has_picture(value)}
+    return {}
+
+
+def _has_picture(value: dg.MetadataValue[Any]) -> bool:
+    return isinstance(value, dg.MarkdownMetadataValue) and PICTURE in (value.value or "")
