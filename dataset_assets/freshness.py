@@ -208,9 +208,13 @@ def fingerprint_settings(settings: Settings, stage: str) -> str:
             images,
             said["shards"],
             [said["captions"][name] for name in ("priority", "missing_caption_policy")],
-            [said["release"], INDEX_VERSION, VERSIONS["webshart"], VERSIONS["charts"]],
+            [
+                said["release"],
+                INDEX_VERSION,
+                *(VERSIONS[name] for name in ("webshart", "charts") if said["release"][name]),
+            ],
         ],
-        Stage.DATASET_CARD: [said["dataset"]],
+        Stage.DATASET_CARD: [said["dataset"][name] for name in ("name", "license", "language", "description")],
         Stage.CONTACT_SHEET: [settings.dataset.name],
         Stage.GALLERY: [settings.dataset.name, said["gallery"], said["captions"]["priority"]],
         Stage.TRAINER_METADATA: [said["trainer"]],
@@ -281,7 +285,9 @@ def judge_inputs(settings: Settings, states: States, stage: str, partition: str 
     if state.fingerprint != fingerprint(inputs):
         recorded = state.report.get("inputs", {})
         changed = [name for name, digest in inputs.items() if digest != recorded.get(name)]
-        return Verdict("stale", f"changed: {', '.join(changed)}")
+        gone = [name for name in recorded if name not in inputs]
+        found = {"changed: ": changed, "no longer made from ": gone}
+        return Verdict("stale", "; ".join(said + ", ".join(names) for said, names in found.items() if names))
     if state.report.get("timeout", 0) not in (0, settings.images.timeout_seconds):
         return Verdict("stale", "changed: timeout_seconds, which was not enough for some images")
     variant = find_variant(settings, stage)

@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,15 @@ import pytest
 from dataset_assets.catalog.state import load_pieces, load_states, void_state
 from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import OrderError
-from dataset_assets.freshness import Verdict, fingerprint, judge, list_inputs
+from dataset_assets.freshness import (
+    VERSIONS,
+    Verdict,
+    fingerprint,
+    fingerprint_settings,
+    judge,
+    judge_inputs,
+    list_inputs,
+)
 from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage, caption_stage, partition_stages, upstream
 from dataset_assets.storage.layout import Layout
@@ -77,6 +86,9 @@ def test_before_a_build_everything_is_missing(tmp_path: Path) -> None:
         ({"captions": {"priority": []}}, {"caption_selection", "manifest"}),
         ({"captions": {"variants": [{"name": "caption_sidecar", "extension": "txt"}]}}, {SIDECAR}),
         ({"dataset": {"license": "cc0-1.0"}}, {"dataset_card"}),
+        ({"dataset": {"language": "de", "description": "Hills."}}, {"dataset_card"}),
+        ({"dataset": {"owners": ["team:hills"]}}, set()),
+        ({"dataset": {"root": "./out"}}, set()),
     ],
 )
 def test_a_setting_makes_stale_what_it_shapes(built: Path, sections: dict[str, Any], changed: set[str]) -> None:
@@ -160,6 +172,43 @@ def test_an_interrupted_stage_is_stale(built: Path, stage: str) -> None:
 
     assert verdicts[stage, ""] == Verdict("stale", "interrupted")
     assert not verdicts[Stage.DATASET_CARD, ""].fresh
+
+
+def test_an_input_that_is_gone_is_named(built: Path) -> None:
+    settings = settings_in(built)
+    with open_dataset(settings) as dataset, dataset.catalog.reading() as connection:
+        states = load_states(connection)
+    card = states[Stage.DATASET_CARD, ""]
+    once = card.report["inputs"] | {"near_duplicates": "0"}
+    changed = once | {"captions": "0"}
+    reasons = [
+        judge_inputs(
+            settings,
+            {**states, (Stage.DATASET_CARD, ""): replace(card, fingerprint=fingerprint(one), report={"inputs": one})},
+            Stage.DATASET_CARD,
+        ).reason
+        for one in (once, changed)
+    ]
+
+    assert reasons == [
+        "no longer made from near_duplicates",
+        "changed: captions; no longer made from near_duplicates",
+    ]
+
+
+def test_the_version_of_files_that_are_not_written_makes_nothing_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prints(*, on: bool) -> str:
+        settings = settings_in(tmp_path, release={"webshart": on, "charts": on})
+        return fingerprint_settings.__wrapped__(settings, Stage.MANIFEST)
+
+    before = [prints(on=on) for on in (False, True)]
+    for name in ("webshart", "charts"):
+        monkeypatch.setitem(VERSIONS, name, 99)
+
+        assert prints(on=False) == before[0]
+        assert prints(on=True) != before[1]
 
 
 def test_an_interrupted_partition_is_stale_and_its_neighbour_is_not(built: Path) -> None:

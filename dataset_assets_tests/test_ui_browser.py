@@ -26,6 +26,7 @@ __all__ = ["_chromium", "browser"]  # pytest finds them here
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 WIDE, HIGH = (f"{bucket}_000000-000001" for bucket in ("p1216x832", "p832x1152"))
+HOSTILE = "see http://evil.example/x.png) or (www.evil.example, a@evil.example) | <b>&#41;</b> ```"
 PATIENCE = 90  # seconds: a page waits for a server that others keep busy
 
 Found = TypeVar("Found")
@@ -65,14 +66,27 @@ class Tab:
         """Return all that is written on the page, or on a part of it."""
         return self._browser.text(selector)
 
+    def count_links(self, selector: str) -> int:
+        """Return how many links a part of the page has."""
+        return len(self._browser.find_all(f"{selector} a[href]"))
+
     def show_picture(self, row: str) -> tuple[int, int]:
         """Open the Markdown of a row of metadata; return width and height, in its own pixels, of the picture in it."""
+        (size,) = self.show_pictures(row)
+        return size
+
+    def show_pictures(self, row: str) -> list[tuple[int, int]]:
+        """Likewise of each picture in it, once all are there."""
         self.click("[Show Markdown]", f"//tr[.//*[normalize-space(.)='{row}']]")
         script = (
             "return [...document.querySelectorAll('[role=dialog] img')].map(i => [i.naturalWidth, i.naturalHeight])"
         )
-        ((width, height),) = self.wait(lambda: [size for size in self._browser.run(script) if size[0]])
-        return width, height
+
+        def look() -> list[tuple[int, int]]:
+            sizes = [(width, height) for width, height in self._browser.run(script)]
+            return sizes if all(width for width, _ in sizes) else []
+
+        return self.wait(look)
 
     def materialize(self, asset: str, partition: str) -> None:
         """Click through the dialog that materializes one partition, and on to the page of the run."""
@@ -94,7 +108,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ui")
     config = write_settings(folder)
     config.write_text(config.read_text() + "[automation]\nwatch = false\n")
-    add_photos(folder)
+    for number, path in enumerate(add_photos(folder)):
+        if number % 2:
+            path.with_suffix(".txt").write_text(HOSTILE)
     done = commands.run(folder, "build")
     assert done.returncode == 0, done.stderr
     return folder
@@ -140,7 +156,20 @@ def test_the_pages_of_assets_have_charts_and_pictures(tab: Tab, page: str, row: 
 
     assert (width > 200, height > 50) == (True, True)
     if row == "samples_seen":  # the captions are there as text, too
-        assert re.search(r"^photo number \d+\b", tab.read("[role=dialog]"), re.MULTILINE)
+        said = tab.read("[role=dialog]")
+        assert re.search(r"^photo number \d+\b", said, re.MULTILINE)
+        assert HOSTILE in said.splitlines()
+        assert tab.count_links("[role=dialog]") == 0
+
+
+def test_the_card_is_shown_with_its_charts_and_without_front_matter(tab: Tab) -> None:
+    tab.go("/assets/dataset_card?view=overview")
+
+    sizes = tab.show_pictures("card")
+
+    assert len(sizes) == 4
+    assert min(width for width, _ in sizes) > 200
+    assert "pretty_name" not in tab.read("[role=dialog]")
 
 
 def test_a_partition_is_materialized_through_the_dialog(tab: Tab, folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
+from dataset_assets.captions.sources import live_sources
 from dataset_assets.captions.stage import list_captions
-from dataset_assets.catalog.captions import CaptionStatus, list_sources
+from dataset_assets.catalog.captions import CaptionStatus
 from dataset_assets.catalog.state import load_pieces
 from dataset_assets.dataset import Dataset
 from dataset_assets.images.store import open_rows
@@ -33,10 +35,8 @@ class CaptionSample:
 def pick_samples(dataset: Dataset, variant: VariantSettings, key: str, count: int = 10) -> list[CaptionSample]:
     """Return `count` captions of a partition, the same ones each time: those of the lowest sample keys."""
     with dataset.catalog.reading() as connection:
-        newest = {one.id: one.since for one in list_sources(connection) if one.variant == variant.name}
         pieces = load_pieces(connection, Stage.RESIZED_CROPS, key)
-    captions = sorted(list_captions(dataset, key, newest), key=lambda row: newest[row["caption_source"]])
-    said = {row["slot"]: row for row in captions}
+    said = _newest(dataset, variant, key)
     plan = read_plan(dataset, key).select(["slot", "image_id"]).to_pylist()
     captioned = {row["slot"]: row["image_id"] for row in plan if row["slot"] in said}
     chosen = sorted(captioned, key=lambda slot: sample_key(captioned[slot]))[:count]
@@ -61,11 +61,22 @@ def pick_samples(dataset: Dataset, variant: VariantSettings, key: str, count: in
 
 
 def measure_length(dataset: Dataset, variant: VariantSettings, key: str) -> float:
-    """Return how many characters the ok captions of a variant have on average, in one partition; 0 without any."""
-    with dataset.catalog.reading() as connection:
-        sources = {one.id for one in list_sources(connection) if one.variant == variant.name}
-    texts = [row["text"] for row in list_captions(dataset, key, sources) if row["status"] == CaptionStatus.OK.value]
+    """Return how many characters the ok captions of a variant have on average, in one partition; 0 without any.
+
+    Of an image only what the newest source says counts.
+    """
+    said = _newest(dataset, variant, key).values()
+    texts = [row["text"] for row in said if row["status"] == CaptionStatus.OK.value]
     return round(sum(map(len, texts)) / len(texts), 1) if texts else 0.0
+
+
+def _newest(dataset: Dataset, variant: VariantSettings, key: str) -> dict[int, dict[str, Any]]:
+    """Return by slot what the newest source of a variant that counts and has a row there says."""
+    with dataset.catalog.reading() as connection:
+        live = live_sources(connection, dataset.settings.captions)
+    order = {one.id: (one.since, one.id) for one in live if one.variant == variant.name}
+    captions = sorted(list_captions(dataset, key, order), key=lambda row: order[row["caption_source"]])
+    return {row["slot"]: row for row in captions}
 
 
 def _shrink(jpeg: bytes) -> bytes:

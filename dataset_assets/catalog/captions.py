@@ -1,6 +1,7 @@
 """Captions and where they came from: one row an image and caption source. Which one wins is captions/waterfall.py."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -8,7 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, and_, bindparam, case, cast, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, cast, exists, false, func, insert, not_, or_, select, update
 
 from dataset_assets.catalog.database import cut, insert_into, upsert
 from dataset_assets.catalog.schema import caption_sources, captions, slots, spending
@@ -157,6 +158,36 @@ def count_captions(connection: Connection, sources: Iterable[CaptionSource]) -> 
         .group_by(caption_sources.c.variant, captions.c.status)
     )
     return {(variant, status): count for variant, status, count in connection.execute(counted)}
+
+
+def count_newest(connection: Connection, sources: Iterable[CaptionSource]) -> dict[tuple[str, str], int]:
+    """Return how many images in slots have a caption of these sources, by (variant, status); each once a variant.
+
+    Of several sources of a variant, the newest that has a row for an image says its status.
+    """
+    known = {source.id: source for source in sources}
+    newer = captions.alias("newer")
+    replaced = []
+    for source in known.values():
+        after = [one.id for one in known.values() if one.variant == source.variant and _order(one) > _order(source)]
+        if after:
+            later = exists().where(newer.c.image == captions.c.image, newer.c.caption_source.in_(after))
+            replaced.append(and_(captions.c.caption_source == source.id, later))
+    counted = (
+        select(captions.c.caption_source, captions.c.status, func.count())
+        .join_from(captions, slots, slots.c.image == captions.c.image)
+        .where(captions.c.caption_source.in_(list(known)), not_(or_(false(), *replaced)))
+        .group_by(captions.c.caption_source, captions.c.status)
+    )
+    counts: Counter[tuple[str, str]] = Counter()
+    for number, status, count in connection.execute(counted):
+        counts[known[number].variant, status] += count
+    return dict(counts)
+
+
+def _order(source: CaptionSource) -> tuple[float, int]:
+    """Return what is greater the newer a source is."""
+    return source.since, source.id
 
 
 def activate_source(connection: Connection, source: CaptionSource) -> CaptionSource:

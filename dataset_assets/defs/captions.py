@@ -1,6 +1,6 @@
 """captions/<variant>, one asset a configured variant, and caption_selection, the waterfall over them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,7 +11,7 @@ from dataset_assets.captions.select import SELECTION_SCHEMA, select_captions
 from dataset_assets.captions.sidecar import read_captions
 from dataset_assets.captions.sources import explain_left_out
 from dataset_assets.captions.stage import collect_imported
-from dataset_assets.catalog.captions import CaptionStatus
+from dataset_assets.catalog.captions import CaptionStatus, list_sources, sum_usage
 from dataset_assets.catalog.schema import captions as captions_table
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.assets import CATALOG, as_tag, stage_asset
@@ -20,11 +20,16 @@ from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import PARTITION_ROWS, show_path, tell_selected
 from dataset_assets.defs.partitions import BUCKET_SHARDS, report_partitions
-from dataset_assets.defs.pictures import embed, tabulate
+from dataset_assets.defs.pictures import caption_lines, embed, quote
 from dataset_assets.progress import Progress
 from dataset_assets.settings import ChatSettings, ImportedSettings, Settings, SidecarSettings, VariantSettings
+from dataset_assets.shards.partition import Partition
 from dataset_assets.stages import Stage, caption_stage
 from dataset_assets.work import Outcome
+
+_USAGE = ("prompt_tokens", "completion_tokens", "cost")
+
+_Usage = Mapping[str, float]
 
 
 def make_captions(settings: Settings, variant: VariantSettings) -> dg.AssetsDefinition:
@@ -49,18 +54,26 @@ def make_captions(settings: Settings, variant: VariantSettings) -> dg.AssetsDefi
         dataset: dg.ResourceParam[Dataset],
         progress: dg.ResourceParam[Progress],
     ) -> Iterator[dg.MaterializeResult[Any]]:
+        before: Mapping[str, _Usage] = {}
         with failing():
             if isinstance(variant, ChatSettings):
                 if variant.key_missing:
                     context.log.warning(explain_left_out(variant))
+                before = _sum_usage(dataset, variant, context.partition_keys)
                 outcomes = ask_captions(dataset, variant, context.partition_keys, force=config.force, progress=progress)
             else:
                 outcomes = {
                     key: _collect(dataset, variant, key, force=config.force, progress=progress)
                     for key in context.partition_keys
                 }
+            after = _sum_usage(dataset, variant, list(before))
+
+        def tell(key: str, report: Mapping[str, Any]) -> dict[str, Any]:
+            spent = {} if key not in before else _tell_spending(before[key], after[key], reused=outcomes[key].reused)
+            return _tell_statuses(report) | spent
+
         yield from report_partitions(
-            context, dataset, outcomes, tell=_tell_statuses, show=lambda key: _show(dataset, variant, key)
+            context, dataset, outcomes, tell=tell, show=lambda key: _show(dataset, variant, key)
         )
 
     return captions
@@ -101,7 +114,25 @@ def _list_tags(variant: VariantSettings) -> dict[str, str]:
     return {"backend": variant.backend, **model}
 
 
-def _tell_statuses(_key: str, report: Mapping[str, Any]) -> dict[str, Any]:
+def _sum_usage(dataset: Dataset, variant: VariantSettings, keys: Sequence[str]) -> dict[str, _Usage]:
+    """Return by partition what the captions of a variant have cost until now, of whichever model."""
+    size = dataset.settings.shards.shard_size
+    with dataset.catalog.reading() as connection:
+        sources = [one for one in list_sources(connection) if one.variant == variant.name]
+        spent: dict[str, _Usage] = {}
+        for partition in map(Partition.parse, keys):
+            sums = [sum_usage(connection, one, partition.bucket_id, partition.slots(size)) for one in sources]
+            spent[partition.key] = {name: sum(one[name] for one in sums) for name in _USAGE}
+    return spent
+
+
+def _tell_spending(before: _Usage, after: _Usage, *, reused: bool) -> dict[str, Any]:
+    """Return what a run cost, nothing of one that asked nobody, and what all have cost beside it."""
+    of_run = {} if reused else {name: after[name] - before[name] for name in after}
+    return of_run | {f"{name}_to_date": total for name, total in after.items()}
+
+
+def _tell_statuses(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return how many captions there are, and which share of them can be selected."""
     total = sum(report["statuses"].values())
     share = {"ok_share": round(report["statuses"].get(CaptionStatus.OK.value, 0) / total, 4)} if total else {}
@@ -115,9 +146,15 @@ def _show(dataset: Dataset, variant: VariantSettings, key: str) -> dict[str, Any
         return shown  # they may be read before there are crops
     samples = pick_samples(dataset, variant, key)
     if samples:
-        rows = [(sample.status, sample.text, sample.image_id) for sample in samples]
-        pictures = [embed(sample.thumbnail, f"Crop of {sample.image_id}") for sample in samples]
-        shown["samples"] = dg.MetadataValue.md(tabulate(("status", "caption", "image"), rows, pictures=pictures))
+        parts = [
+            part
+            for sample in samples
+            for part in (
+                embed(sample.thumbnail, f"Crop of {sample.image_id}"),
+                *quote(caption_lines(sample.image_id, sample.status, sample.text)),
+            )
+        ]
+        shown["samples"] = dg.MetadataValue.md("\n\n".join(parts))
     return shown
 
 

@@ -1,4 +1,4 @@
-"""Which charts an asset shows: numbers of overview/, drawn by charts/. Of what is reused nothing is drawn (carry.py)."""
+"""Which charts an asset shows: numbers of overview/, drawn by charts/. Nothing is drawn of what is reused."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,21 +1,22 @@
 """Asset checks: blocking where a bad export would follow, a warning where a person should look.
 
-One of a partitioned asset is about the partitions of its run; executed by itself it is about all that are made.
+One of a partitioned asset is about all partitions that are made, whichever of them its run is about: a page shows its
+newest verdict only.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
 from dataset_assets.catalog.captions import CaptionStatus, Spending, load_spending
-from dataset_assets.catalog.state import load_states
+from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import as_cell, make_drops, make_table
-from dataset_assets.defs.partitions import find_keys
-from dataset_assets.defs.pictures import cut
-from dataset_assets.freshness import find_state
+from dataset_assets.defs.metadata import make_drops, make_table
+from dataset_assets.defs.pictures import cut, quote
+from dataset_assets.defs.whole import load_made
+from dataset_assets.freshness import find_state, judge_inputs
 from dataset_assets.progress import Progress
 from dataset_assets.release.inspect import inspect_export, inspect_shards
 from dataset_assets.settings import ChatSettings
@@ -85,13 +86,10 @@ def counts_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
         "of captions/<variant>, and whether the sidecars are named like the images."
     ),
 )
-def caption_coverage(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+def caption_coverage(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Warn when many samples have no caption."""
     with failing():
-        keys = find_keys(context, dataset, Stage.CAPTION_SELECTION)
-        with dataset.catalog.reading() as connection:
-            states = load_states(connection, keys)
-        reports = [find_state(states, Stage.CAPTION_SELECTION, key).report for key in keys]
+        reports = [state.report for state in load_made(dataset, Stage.CAPTION_SELECTION).values()]
     images, without = (sum(report[name] for report in reports) for name in ("images", "without"))
     coverage = 1 - without / images if images else 0.0
     return dg.AssetCheckResult(
@@ -138,12 +136,10 @@ def _make_rate_check(
     stage = caption_stage(variant.name)
 
     @dg.asset_check(name=name, asset=stage.split("/"), description=description)
-    def rate(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+    def rate(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
         with failing():
-            keys = find_keys(context, dataset, stage)
-            with dataset.catalog.reading() as connection:
-                states = load_states(connection, keys)
-            counts = sum((Counter(find_state(states, stage, key).report["statuses"]) for key in keys), Counter[str]())
+            made = load_made(dataset, stage)
+        counts = sum((Counter(state.report["statuses"]) for state in made.values()), Counter[str]())
         share = sum(counts[one.value] for one in statuses) / counts.total() if counts else 0.0
         return dg.AssetCheckResult(
             passed=share <= most,
@@ -183,7 +179,9 @@ def _make_budget_check(variant: ChatSettings) -> dg.AssetChecksDefinition:
     blocking=True,
     description=(
         "Every tar that is new or was touched is read again: three members a sample, images of the bucket's size, "
-        "count and hash as recorded. When it fails: the disk lost something; run a build, which writes the tar again."
+        "count and hash as recorded. It passes when all tars were read and none is damaged; for tars of other "
+        "partitions than the run's it only warns. When it fails: the disk lost something; run a build, which writes "
+        "the tar again."
     ),
 )
 def shards_intact(
@@ -193,8 +191,36 @@ def shards_intact(
 ) -> dg.AssetCheckResult:
     """Stop a manifest from being written over damaged tars."""
     with failing():
-        report = inspect_shards(dataset, find_keys(context, dataset, Stage.SHARDS), progress=progress)
-    return _judge(report.faults, {"shards": report.files, "samples": report.samples, "bytes": report.bytes})
+        partitioned = context.has_partition_key or context.has_partition_key_range
+        keys = list(context.partition_keys) if partitioned else list(load_made(dataset, Stage.SHARDS))
+        report = inspect_shards(dataset, keys, progress=progress)
+        counts, unread = _look_at_others(dataset, keys)
+    for name, count in (("shards", report.files), ("samples", report.samples), ("bytes", report.bytes)):
+        counts[name] += count
+    severity = dg.AssetCheckSeverity.ERROR if report.faults else dg.AssetCheckSeverity.WARN
+    return _judge([*report.faults, *unread], dict(counts), severity=severity)
+
+
+def _look_at_others(dataset: Dataset, read: Collection[str]) -> tuple[Counter[str], list[str]]:
+    """Return the counts of the tars of the other partitions, and which of those are not known to be intact.
+
+    No tar is opened. They are no reason to stop a run that writes others: the manifest waits for them by itself.
+    """
+    with dataset.catalog.reading() as connection:
+        states = load_states(connection)
+        pieces = load_pieces(connection, Stage.SHARDS)
+    others = {key: state for (stage, key), state in sorted(states.items()) if stage == Stage.SHARDS and key not in read}
+    counts = Counter(shards=0, samples=0, bytes=0)
+    for piece in pieces:
+        if piece.path and piece.partition in others:
+            counts.update(shards=1, samples=piece.facts["count"], bytes=piece.bytes)
+    unread = []
+    for key, state in others.items():
+        if state.interrupted:
+            unread.append(f"{key}: tars of it are to be written again")
+        elif not judge_inputs(dataset.settings, states, Stage.SHARDS_INTACT, key).fresh:
+            unread.append(f"{key}: its tars were not read since they were written")
+    return counts, unread
 
 
 @dg.asset_check(
@@ -212,12 +238,18 @@ def export_complete(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     return _judge(faults, {})
 
 
-def _judge(faults: Sequence[object], counts: dict[str, int]) -> dg.AssetCheckResult:
+def _judge(
+    faults: Sequence[object],
+    counts: Mapping[str, int],
+    *,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetCheckResult:
     """Return a check's result; the first faults are shown, all are counted."""
     more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-    shown = "\n".join(f"- {as_cell(cut(str(fault)))}" for fault in faults[:_SHOWN])
+    shown = "".join(quote(cut(str(fault)) for fault in faults[:_SHOWN]))
     return dg.AssetCheckResult(
         passed=not faults,
+        severity=severity,
         description="; ".join(cut(str(fault)) for fault in faults[:_NAMED]) + more if faults else None,
         metadata={**counts, "faults": len(faults), **({"first_faults": dg.MetadataValue.md(shown)} if faults else {})},
     )

@@ -26,7 +26,7 @@ def show_page(path: Location) -> dg.MarkdownMetadataValue:
         alt, name = found.groups()
         file = path.parent / name
         if not file.is_file():
-            return found[0]
+            return f"A picture that is not there: `{file}`"
         picture = embed(file.read_bytes(), alt)
         if len(picture) > room:
             return f"A picture that is too large for this page: `{file}`"

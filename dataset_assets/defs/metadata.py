@@ -21,7 +21,10 @@ _MARKUP = "\\`*_{}[]<>()#+!|&$~"
 _BLANK = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]+")
 _UNSEEN = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
 _HIDDEN = {"inputs", "digests", "sight", "order", "listing"}
-_OF_THE_RUN = {"images_per_second", "captions_per_second"}  # which made it: a later one does not say them again
+# Of the run that made it: a later one does not say them again.
+_OF_THE_RUN = {
+    "images_per_second", "captions_per_second", "asked", "copied", "prompt_tokens", "completion_tokens", "cost",
+}  # fmt: skip
 _COUNTED = {"files": "bytes"}  # what a table counts, where it is not what the others of its report count
 
 # What the first column of a table of counts is called.

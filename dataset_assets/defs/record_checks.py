@@ -10,9 +10,9 @@ from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import make_table
-from dataset_assets.defs.partitions import find_keys
-from dataset_assets.defs.pictures import tabulate
-from dataset_assets.freshness import find_state
+from dataset_assets.defs.pictures import cut, quote
+from dataset_assets.defs.whole import load_made
+from dataset_assets.freshness import judge_inputs
 from dataset_assets.posts.choose import EMPTY
 from dataset_assets.posts.form import CAPTIONS as KIND
 from dataset_assets.posts.index import list_faults
@@ -40,11 +40,12 @@ def records_read(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Warn when many rows could not be used."""
     with failing():
         report = load_report(dataset, Stage.CAPTION_RECORDS)
-    rows = [
-        [fault["file"], str(fault["line"]), fault["fault"], fault["detail"]]
-        for fault in islice(list_faults(dataset), _LISTED)
-    ]
-    listed = tabulate(("file", "line", "fault", "detail"), rows)
+    listed = "".join(
+        quote(
+            cut(f"{fault['file']}, line {fault['line']}: {fault['fault']}: {fault['detail']}")
+            for fault in islice(list_faults(dataset), _LISTED)
+        )
+    )
     return dg.AssetCheckResult(
         passed=report["records"] > 0 and report["dropped"] <= report["rows"] * _MOST_DROPPED,
         severity=dg.AssetCheckSeverity.WARN,
@@ -52,7 +53,7 @@ def records_read(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
             "rows": report["rows"],
             "dropped": report["dropped"],
             "faults": make_table(report["faults"], "fault", "rows"),
-            **({"first_faults": dg.MetadataValue.md(listed)} if rows else {}),
+            **({"first_faults": dg.MetadataValue.md(listed)} if listed else {}),
         },
     )
 
@@ -89,14 +90,15 @@ def _count_rows(path: Location) -> int:
         "range again with force; if it fails again, it is a defect: report it."
     ),
 )
-def members_add_up(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
-    """Compare the members of the tars with the captions that were chosen."""
+def members_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+    """Compare the members of the tars with the captions that were chosen; tars of earlier captions are left out."""
     with failing():
-        keys = find_keys(context, dataset, Stage.CAPTIONS_1KTAR)
+        made = load_made(dataset, Stage.CAPTIONS_1KTAR)
         with dataset.catalog.reading() as connection:
-            states = load_states(connection, keys)
-        chosen = [find_state(states, Stage.RECORD_CAPTIONS, key).report["by_source"] for key in keys]
-        tars = [find_state(states, Stage.CAPTIONS_1KTAR, key).report["members"] for key in keys]
+            states = load_states(connection)
+    keys = [key for key in made if judge_inputs(dataset.settings, states, Stage.CAPTIONS_1KTAR, key).fresh]
+    chosen = [states[Stage.RECORD_CAPTIONS, key].report["by_source"] for key in keys]
+    tars = [made[key].report["members"] for key in keys]
     captions = sum(count for counts in chosen for label, count in counts.items() if label != EMPTY)
     members = sum(counts.get(KIND, 0) for counts in tars)
     return dg.AssetCheckResult(passed=captions == members, metadata={"captions": captions, "members": members})

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dataset_assets.buckets.admit import find_refused
+from dataset_assets.buckets.admit import explain_refused
 from dataset_assets.catalog.images import usable_images
 from dataset_assets.catalog.lookup import NamedImage, images_seated, unseated_images, unusable_images
 from dataset_assets.catalog.slots import slot_table
@@ -119,21 +118,11 @@ def _list_unassigned(dataset: Dataset) -> Iterator[_Dropped]:
         seated = slot_table(connection)["id"].to_pylist() if comparing else []
     if images.empty:
         return
-    images["reason"] = find_refused(images, dataset.settings)
-    kept = images[(images["reason"] == "") & (images["checksum"] != "")]
-    first = kept.groupby("checksum")["image_id"].min() if comparing else pd.Series(dtype=object)
-    lost = images[(images["reason"] != "") | ~images["id"].isin(seated)]
-    for row in lost.to_dict("records"):
-        reason = row["reason"] or DropReason.TOO_SMALL.value
-        width, height = row["width"], row["height"]
-        detail = {
-            DropReason.NOT_JPEG: f"it is {row['format']}",
-            DropReason.DUPLICATE: f"its content is that of {first.get(row['checksum'])}",
-        }.get(DropReason(reason), f"{width}×{height} pixels do not fill a bucket without being enlarged")
+    for row in explain_refused(images, seated, dataset.settings).to_dict("records"):
         names = ("id", "source", "uri", "version", "checksum", "image_id", "width", "height")
         known = {str(name): row[name] for name in names}
         image = NamedImage(**known, reason="", detail="", removed=False, bucket_id="", slot=-1)
-        yield _drop(image, reason, detail)
+        yield _drop(image, row["reason"], row["detail"])
 
 
 def _list_unpacked(dataset: Dataset, tars: Sequence[Piece]) -> Iterator[_Dropped]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_assets.captions.sources import live_sources
-from dataset_assets.catalog.captions import count_captions
+from dataset_assets.catalog.captions import count_newest
 from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import find_state
@@ -22,10 +22,14 @@ _USUAL = 0.99  # of the captions are not in the last bin because they are too lo
 
 
 def count_statuses(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """Return how many images in slots have a caption of each status, by variant; of sources that count."""
+    """Return how many images in slots have a caption of each status, by variant; of sources that count.
+
+    An image counts once a variant: with the status that the newest of these sources gives it that has a row for it. An
+    older source may have given it an ok caption, which is selected then.
+    """
     statuses: dict[str, dict[str, int]] = {}
     with dataset.catalog.reading() as connection:
-        counts = count_captions(connection, live_sources(connection, dataset.settings.captions))
+        counts = count_newest(connection, live_sources(connection, dataset.settings.captions))
     for (variant, status), count in counts.items():
         statuses.setdefault(variant, {})[status] = count
     return statuses

@@ -51,13 +51,13 @@ def explained(seated: list[int], sizes: list[tuple[int, int]], **sections: Any) 
 
 
 def test_each_image_without_a_slot_is_told_its_reason_and_what_is_behind_it() -> None:
-    sizes = [(64, 64), (64, 64), (64, 64), (63, 64), (71, 80), (64, 64)]
+    sizes = [(64, 64), (64, 64), (64, 64), (63, 64), (50, 56), (64, 64)]
 
     assert explained([0], sizes, **PASSTHROUGH, **UNIQUE) == {
         "a": ("not_jpeg", "it is PNG"),
         "c": ("skipped_duplicate", "its content is that of b"),  # and not of a, which is no JPEG
         "d": ("skipped_too_small", "63×64 pixels; the smallest bucket of its shape, p1024x1024, needs at least 64×64"),
-        "e": ("skipped_too_small", "71×80 pixels; the smallest bucket of its shape, p960x1088, needs at least 56×64"),
+        "e": ("skipped_too_small", "50×56 pixels; the smallest bucket of its shape, p960x1024, needs at least 56×64"),
         "f": ("not_jpeg", "it is GIF"),
     }
     assert explained(list(range(6)), sizes) == {}
@@ -67,5 +67,8 @@ def test_of_several_bases_the_smallest_says_what_is_needed() -> None:
     buckets = {"base_resolutions": [64, 128], "divisible": 8}
 
     assert explained([0, 1, 2, 4, 5], [(60, 60)] * 6, buckets=buckets) == {
-        "d": ("skipped_too_small", "60×60 pixels; the smallest bucket of its shape, r64_p1024x1024, needs at least 64×64")
+        "d": (
+            "skipped_too_small",
+            "60×60 pixels; the smallest bucket of its shape, r64_p1024x1024, needs at least 64×64",
+        )
     }

@@ -30,6 +30,18 @@ def test_the_mean_length_is_of_captions_that_can_be_selected(folder: Path) -> No
         assert measure_length(dataset, variant, KEY) == (10 + 20 + 30 + 40) / 4
 
 
+def test_what_a_variant_read_before_its_settings_changed_counts_no_more(folder: Path) -> None:
+    (folder / "raw" / "1.caption").write_text("y" * 7)
+    with open_dataset(
+        settings_in(folder, captions={"variants": [{"name": "caption_sidecar", "extension": "caption"}]})
+    ) as dataset:
+        build_library(dataset)
+        (variant,) = dataset.settings.captions.variants
+
+        assert measure_length(dataset, variant, KEY) == 7
+        assert {sample.text for sample in pick_samples(dataset, variant, KEY)} == {"", "y" * 7}
+
+
 def test_without_a_caption_the_mean_is_0(tmp_path: Path) -> None:
     add_photo(tmp_path, "0.jpg")
     with open_dataset(settings_in(tmp_path)) as dataset:

@@ -8,7 +8,9 @@ from dataset_assets.catalog.captions import (
     CaptionSource,
     CaptionStatus,
     SourceIdentity,
+    activate_source,
     count_captions,
+    count_newest,
     list_sources,
     put_captions,
     register_source,
@@ -123,6 +125,32 @@ def test_images_in_slots_are_counted_once_a_variant(catalog: Catalog, ids: dict[
 
     assert every == {("x", "ok"): 1, ("x", "error"): 1, ("y", "ok"): 1}
     assert newest == {("x", "ok"): 1}
+
+
+def test_an_image_counts_with_what_the_newest_source_of_its_variant_says(catalog: Catalog, ids: dict[str, int]) -> None:
+    one, again, other = register(catalog, "x"), register(catalog, "x", model="caption"), register(catalog, "y")
+    with catalog.writing() as connection:
+        assert count_newest(connection, [one, again, other]) == {}
+        put_captions(
+            connection,
+            [
+                caption(ids["a"], one.id, "1"),
+                caption(ids["a"], again.id, "", CaptionStatus.ERROR),
+                caption(ids["a"], other.id, "2"),
+                caption(ids["b"], one.id, "3"),
+                caption(ids["c"], again.id, "sits nowhere"),
+            ],
+        )
+        every = count_newest(connection, list_sources(connection))
+        first = count_newest(connection, [one])
+        activate_source(connection, one)  # the settings come back to it
+        back = count_newest(connection, list_sources(connection))
+        none = count_newest(connection, [])
+
+    assert every == {("x", "error"): 1, ("x", "ok"): 1, ("y", "ok"): 1}
+    assert first == {("x", "ok"): 2}
+    assert back == {("x", "ok"): 2, ("y", "ok"): 1}
+    assert none == {}
 
 
 def test_a_caption_of_no_image_or_no_source_is_refused(catalog: Catalog, ids: dict[str, int]) -> None:

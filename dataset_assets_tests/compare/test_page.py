@@ -87,7 +87,8 @@ def test_a_page_that_is_written_again_has_no_pictures_too_many(tmp_path: Path) -
     write_comparison(page, compare_whole(tmp_path / "a", tmp_path / "a"))
 
     assert {name for name in files_in(page) if name.startswith("pictures/")} == {"pictures/mine.jpg"}
-    assert {name for name in before if not name.startswith("pictures/")} <= files_in(page)
+    assert {name for name in before if not name.startswith(("pictures/", "data/"))} <= files_in(page)
+    assert [name for name in files_in(page) if name.startswith("data/")] == [f"data/{find_data(page)[0].name}"]
 
 
 def test_a_page_that_is_written_again_from_the_same_keeps_its_files(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_new_empty_and_own_folders_are_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["notes.txt", "index.html", "pictures/holiday.jpg", "data/words.js", "data/compare.csv"]
+    "name", ["notes.txt", "index.html", "pictures/holiday.jpg", "data/words.js", "data/compare.mine.js", "data/compare.csv"]
 )
 def test_a_folder_with_files_of_a_user_is_refused(tmp_path: Path, name: str) -> None:
     page = write(tmp_path)

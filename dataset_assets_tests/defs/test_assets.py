@@ -59,10 +59,17 @@ def test_captions_of_a_model_are_tagged_with_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "tag"), [("plain_1.0-x", "plain_1.0-x"), ("a b/c", "a-b-c"), ("猫", "-"), ("x" * 99, "x" * 63)]
+    ("text", "tag"), [("plain_1.0-x", "plain_1.0-x"), ("a b/c", "a-b-c"), ("a 猫", "a-"), ("x" * 99, "x" * 63)]
 )
 def test_any_text_becomes_a_tag(text: str, tag: str) -> None:
     assert as_tag(text) == tag
+
+
+def test_names_of_which_nothing_is_left_are_different_tags() -> None:
+    tags = {as_tag(name) for name in ("日本語", "中国語", "猫", "-", "")}
+
+    assert len(tags) == 5
+    assert all(tag.isalnum() and len(tag) == 12 for tag in tags)
 
 
 def test_every_asset_and_check_says_what_to_do() -> None:

@@ -4,7 +4,7 @@ import pytest
 from dagster import TableMetadataValue
 
 from dataset_assets.catalog.state import StageState
-from dataset_assets.defs.metadata import as_cell, describe, make_table, tell_selected
+from dataset_assets.defs.metadata import as_line, describe, escape, make_table, tell_selected
 from dataset_assets.overview.reasons import explain_reason
 from dataset_assets.work import Outcome
 from dataset_assets_tests.datasets import settings_in
@@ -70,19 +70,30 @@ def test_selected_captions_are_counted_by_variant_and_as_a_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "cell"),
+    ("text", "line"),
     [
         ("plain words, 1.5 — and é 猫", "plain words, 1.5 — and é 猫"),
-        ("<b>|`", "&#60;b&#62;&#124;&#96;"),
+        ("<b>|`", "<b>|`"),
         ("two\nlines\r\n\tand more ", "two lines and more"),
-        ("a\0b\x1b[31mc\x85d", "a b &#91;31mc d"),
-        ("photo\u202egpj.exe\u2066 x \u2069", "photo gpj.exe x"),
+        ("a\0b\x1b[31mc\x85d", "a b [31mc d"),
+        ("photo\u202egpj.exe\u2066 x \u2069", "photogpj.exe x"),
         ("half \ud800 a pair", "half a pair"),
+        ("\u200eleft\u200f \u061cright z\u200be\u200cr\u200do\u2060 \ufeffwidth", "left right zero width"),
+        ("one\u2028two\u2029three", "one two three"),
         ("", ""),
     ],
 )
-def test_nothing_in_a_cell_is_markup_or_turns_its_direction(text: str, cell: str) -> None:
-    assert as_cell(text) == cell
+def test_a_line_is_one_and_has_nothing_that_is_not_seen(text: str, line: str) -> None:
+    assert as_line(text) == line
+
+
+def test_nothing_in_what_is_escaped_is_markup() -> None:
+    assert escape("<b>|`\n*x*") == "&#60;b&#62;&#124;&#96; &#42;x&#42;"
+
+
+def test_a_rate_is_of_the_run_that_made_it() -> None:
+    assert describe(outcome(images_per_second=9.5, images=3))["images_per_second"] == 9.5
+    assert describe(outcome(reused=True, images_per_second=9.5, images=3)) == {"reused": True, "images": 3}
 
 
 def test_what_only_fingerprints_need_is_left_out() -> None:

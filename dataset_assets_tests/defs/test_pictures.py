@@ -4,7 +4,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from dataset_assets.defs.pictures import cut, embed, show_picture, show_strip, tabulate
+from dataset_assets.defs.pictures import caption_lines, cut, embed, quote, show_picture, show_strip
 from dataset_assets.previews.strip import Band, Strip, Tile
 
 SQUARE = Image.new("RGB", (8, 8), (200, 10, 10))
@@ -28,24 +28,37 @@ def test_a_picture_comes_out_as_it_went_in(kind: str) -> None:
     assert base64.b64decode(data) == picture
 
 
-def test_hostile_texts_stay_in_their_cells() -> None:
-    rows = [("<script>x</script>", "a | b\n| c |"), ("![x](javascript:y)", "z" * 1_000_000)]
-
-    lines = tabulate(("one", "two"), rows).splitlines()
-
-    assert lines[:2] == ["| one | two |", "| --- | --- |"]
-    assert [line.count("|") for line in lines] == [3, 3, 3, 3]
-    assert "<" not in "".join(lines)
-    assert "](" not in "".join(lines)
-    assert len(lines[3]) < 500
+HOSTILE = [
+    "<script>x</script>",
+    "a | b\n| c |",
+    "![x](javascript:y) http://evil.example/x.png) www.evil.example a@evil.example",
+    "```\n[out](http://evil.example) ````",
+    "&#41; &lt;b&gt;",
+]
 
 
-def test_pictures_stand_before_their_rows() -> None:
-    pictures = [embed(file_of("PNG"), "first"), embed(file_of("PNG"), "second")]
+def test_hostile_texts_stay_in_their_block_and_are_themselves() -> None:
+    (block,) = quote(HOSTILE)
 
-    lines = tabulate(("name",), [("a",), ("b",)], pictures=pictures).splitlines()
+    first, *lines, last = block.splitlines()
+    assert (first, last) == ("`````text", "`````")
+    assert lines == [" ".join(text.split()) for text in HOSTILE]
 
-    assert lines == ["|  | name |", "| --- | --- |", f"| {pictures[0]} | a |", f"| {pictures[1]} | b |"]
+
+def test_without_texts_there_is_no_block() -> None:
+    assert quote([]) == []
+
+
+def test_a_long_caption_is_cut_and_runs_over_several_lines() -> None:
+    name, *lines = caption_lines("n" * 1_000, "caption_x", "z" * 1_000_000)
+
+    assert name == "n" * 100 + "… · caption_x"
+    assert "".join(lines) == "z" * 300 + "…"
+    assert max(map(len, lines)) <= 90
+
+
+def test_what_is_said_of_a_picture_is_cut() -> None:
+    assert embed(file_of("PNG"), "(" * 4_000).startswith("![" + "&#40;" * 100 + "…](data:image/png")
 
 
 def test_a_long_text_ends_in_an_ellipsis() -> None:
@@ -72,9 +85,13 @@ def test_below_a_strip_are_its_captions_as_text() -> None:
     text = show_strip(Strip(picture=picture, bands=[Band(title="t", facts="f", tiles=tiles)])).value
 
     assert text is not None
-    assert text.split("\n\n")[1].splitlines() == [
-        "| caption | variant | image |",
-        "| --- | --- | --- |",
-        "| a &#42;cat&#42; 猫 | caption&#95;x | &#60;a&#62;.jpg |",
-        "|  |  | b.jpg |",
+    picture_of, _, block = text.partition("\n\n")
+    assert picture_of == embed(picture, "A few crops of t (f)")
+    assert block.splitlines() == [
+        "```text",
+        "<a>.jpg · caption_x",
+        "a *cat* 猫",
+        "",
+        "b.jpg · no caption",
+        "```",
     ]

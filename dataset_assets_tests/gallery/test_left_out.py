@@ -96,7 +96,9 @@ def test_each_says_why_and_shows_what_can_be_seen(everything: Path) -> None:
     found = {one["image_id"]: one for one in read_gallery(everything)["left_out"]}
 
     assert found["good 0.jpg"]["detail"] == "its content is that of good 0 again.jpg"
-    assert found["tiny 0.jpg"]["detail"] == "20×20 pixels do not fill a bucket without being enlarged"
+    assert found["tiny 0.jpg"]["detail"] == (
+        "20×20 pixels; the smallest bucket of its shape, p1024x1024, needs at least 64×64"
+    )
     assert found["empty.jpg"]["detail"] == "the file is empty"
     assert found["cut.jpg"]["detail"] != ""
     sizes = {name: (one["thumb"] or {}).get("w", 0) for name, one in found.items()}

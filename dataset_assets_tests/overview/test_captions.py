@@ -51,6 +51,20 @@ def test_statuses_are_counted_by_variant(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
+def test_after_a_new_prompt_an_image_counts_once(tmp_path: Path) -> None:
+    with open_dataset(settings_in(tmp_path, captions=SIDECARS)) as dataset:
+        images = list(seat(dataset, "a", "b").values())
+        with dataset.catalog.writing() as connection:
+            old, new = (
+                register_source(connection, SourceIdentity(variant="caption_vlm", backend="openai", model=model))
+                for model in ("old", "new")
+            )
+        say(dataset, old, dict.fromkeys(images, "ok"))
+        say(dataset, new, {images[0]: "refused"})
+
+        assert count_statuses(dataset) == {"caption_vlm": {"refused": 1, "ok": 1}}
+
+
 def test_samples_are_counted_by_the_variant_that_won(built: Path) -> None:
     with open_dataset(settings_in(built)) as dataset:
         assert count_selected(dataset) == {"caption_sidecar": 10, "": 10}
