@@ -19,7 +19,19 @@ from enum import StrEnum
 
 
 class DatasetError(Exception):
-    """Something a person can act on. The message says what is wrong and what to do, in one line."""
+    """Something a person can act on. The message says what is wrong and what to do, in one line.
+
+    Several mistakes are as many arguments: a line each. There may be a line break in a name, so lines stay apart.
+    """
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines of the message."""
+        return tuple(str(line) for line in self.args)
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return "\n".join(self.lines)
 
 
 class SettingsError(DatasetError):

@@ -35,7 +35,7 @@ VERSIONS = {
     "dataset_card": 1,
     "contact_sheet": 1,
     "gallery": 1,
-    "charts": 1,  # of `manifest`: the pictures beside the tars
+    "charts": 2,  # of `manifest`: the pictures beside the tars
     "caption_records": 2,
     "record_captions": 2,
     "captions_1ktar": 1,
@@ -216,7 +216,12 @@ def fingerprint_settings(settings: Settings, stage: str) -> str:
         ],
         Stage.DATASET_CARD: [said["dataset"][name] for name in ("name", "license", "language", "description")],
         Stage.CONTACT_SHEET: [settings.dataset.name],
-        Stage.GALLERY: [settings.dataset.name, said["gallery"], said["captions"]["priority"]],
+        # What the review finds is on the page whether or not another caption is selected for it.
+        Stage.GALLERY: [
+            settings.dataset.name,
+            said["gallery"],
+            *(said["captions"][name] for name in ("priority", "review")),
+        ],
         Stage.TRAINER_METADATA: [said["trainer"]],
     }
     if records := settings.records:

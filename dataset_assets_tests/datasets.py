@@ -138,9 +138,7 @@ def build_library(dataset: Dataset, *, force: bool = False, checksum: bool = Fal
         if dataset.settings.duplicates.near:
             find_near_duplicates(dataset, force=force)
         gallery = write_gallery(dataset, force=force)
-    return Built(
-        scan=scan, assignment=assignment, partitions=partitions, manifest=manifest, card=card, gallery=gallery
-    )
+    return Built(scan=scan, assignment=assignment, partitions=partitions, manifest=manifest, card=card, gallery=gallery)
 
 
 def build_partitions(dataset: Dataset, *, force: bool = False) -> dict[tuple[str, str], Outcome]:

@@ -1,18 +1,21 @@
 """An S3 server on loopback, and a place in it. The server is moto's: real requests, and nothing kept on a disk."""
 
+import json
 import logging
 import os
+import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dataset_assets.dataset import open_dataset
 from dataset_assets.settings import Settings
 from dataset_assets.storage.location import Location, find_files
 from dataset_assets.storage.objects import ObjectPath
-from dataset_assets_tests.datasets import settings_in
+from dataset_assets_tests.datasets import build_library, settings_in
 from dataset_assets_tests.fakes.object_proxy import ObjectProxy
 
 _ENVIRONMENT = {
@@ -77,3 +80,20 @@ def put(path: ObjectPath, data: bytes) -> None:
 def gets(proxy: ObjectProxy) -> list[str]:
     """Return the targets of all reading of objects, listings apart."""
     return [target for method, target in proxy.requests if method == "GET" and "list-type=" not in target]
+
+
+def timeless(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return what must be equal in exports of the same images, whenever they were made."""
+    moments = [re.escape(json.loads(files["manifest.json"])["created_at"]).encode()]
+    moments += [rb"\b[0-9]{10}\b"]  # of caption sources, unix seconds
+    return {
+        name: re.sub(b"|".join(moments), b"", data) if name.endswith((".md", "manifest.json")) else data
+        for name, data in files.items()
+    }
+
+
+def make_whole(settings: Settings) -> dict[str, bytes]:
+    """Build and return the export."""
+    with open_dataset(settings) as dataset:
+        build_library(dataset)
+        return timeless(read_all(dataset.layout.export))

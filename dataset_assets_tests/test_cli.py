@@ -97,6 +97,27 @@ def folder(first: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path)
     return Path(shutil.copytree(first[0], tmp_path / "built"))
 
 
+def test_mistakes_are_a_line_each_and_names_in_them_steer_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "a\n\x1b[31m\u202e.toml"
+    config.write_text("[dataset]\nnam = 1\n[work]\nworkrs = 2\n")
+
+    result = call("status", "--config", config)
+
+    first, second = result.stderr.splitlines()
+    assert result.exit_code == 1
+    assert first.startswith(f"error: {tmp_path}/a [31m .toml: dataset.nam: there is no such key; ")
+    assert second.startswith(f"{tmp_path}/a [31m .toml: work.workrs: there is no such key; ")
+
+
+def test_faults_that_verify_finds_steer_nothing(folder: Path) -> None:
+    (folder / "out/export/extra\n\x1b[2J").touch()
+
+    (fault, last) = call("verify", folder / "out/export").stdout.splitlines()
+
+    assert fault.startswith("extra [2J: ")
+    assert last.startswith("1 faults: ")
+
+
 def test_the_first_build(first: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, done = first
 

@@ -3,7 +3,7 @@ import pickle
 import pytest
 
 from dataset_assets import errors
-from dataset_assets.errors import DatasetError, DropReason, SampleError
+from dataset_assets.errors import DatasetError, DropReason, SampleError, SettingsError
 
 
 def test_one_tree() -> None:
@@ -24,3 +24,11 @@ def test_a_sample_error_crosses_process_borders(reason: DropReason) -> None:
 
 def test_what_may_pass() -> None:
     assert {reason for reason in DropReason if reason.passing} == {DropReason.UNREADABLE, DropReason.SOURCE_CHANGED}
+
+
+def test_several_mistakes_are_a_line_each_whatever_is_in_a_name() -> None:
+    error = pickle.loads(pickle.dumps(SettingsError("a\nb: wrong", "c: wrong, too")))
+
+    assert error.lines == ("a\nb: wrong", "c: wrong, too")
+    assert str(error) == "a\nb: wrong\nc: wrong, too"
+    assert SampleError(DropReason.UNREADABLE, "x").lines == ("skipped_unreadable: x",)

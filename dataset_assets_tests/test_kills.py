@@ -80,6 +80,9 @@ STEPS: Sequence[tuple[Callable[[Path], None], Sequence[str]]] = (
 )
 
 
+_DIGEST = re.compile(r"\.[0-9a-f]{16}\.js")  # in the names of the gallery's data, which has times in it
+
+
 @dataclass(frozen=True, slots=True)
 class Whole:
     """What an uninterrupted build left, and how long it took from its lock to its end, seconds."""
@@ -95,7 +98,7 @@ def find_files(root: Path) -> dict[str, str]:
     manifest: dict[str, Any] = json.loads((root / "export" / "manifest.json").read_bytes())
     moments = [str(made["created_at"]) for made in (manifest, *manifest["caption_sources"].values())]
     return {
-        path.relative_to(root).as_posix(): hashlib.sha256(_read(path, moments)).hexdigest()
+        _DIGEST.sub(".js", path.relative_to(root).as_posix()): hashlib.sha256(_read(path, moments)).hexdigest()
         for folder in root.iterdir()
         if not folder.name.startswith((".", "dataset.sqlite"))
         for path in folder.rglob("*.*")
@@ -109,6 +112,8 @@ def _read(path: Path, moments: list[str]) -> bytes:
     data = path.read_bytes()
     for moment in moments if path.suffix in (".md", ".json", ".js") else ():
         data = data.replace(moment.encode(), b"")
+    if path.suffix == ".html":
+        return _DIGEST.sub(".js", data.decode()).encode()
     return re.sub(rb'"created_at":[0-9.]+', b"", data) if path.suffix == ".js" else data  # of captions
 
 

@@ -313,10 +313,6 @@ def test_a_root_in_an_object_store_is_a_place_with_a_folder_of_its_own_on_the_di
     ("tables", "said"),
     [
         ({"dataset": {"root": "s3://bucket"}}, 'dataset.catalog: "" given, and a database cannot lie in the object'),
-        (
-            {"dataset": {"root": "s3://bucket", "catalog": "sqlite:////tmp/c"}, "records": {"paths": ("a.jsonl",)}},
-            'dataset.root: "s3://bucket" given; records and trainer need a local folder',
-        ),
         ({"dataset": {"root": "s3://"}}, "dataset.root: allowed: a folder, or a URL such as s3://bucket/folder"),
         (
             {"dataset": {"root": "s3://me:secret@bucket"}},

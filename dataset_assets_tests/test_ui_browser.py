@@ -26,7 +26,7 @@ __all__ = ["_chromium", "browser"]  # pytest finds them here
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 WIDE, HIGH = (f"{bucket}_000000-000001" for bucket in ("p1216x832", "p832x1152"))
-HOSTILE = "see http://evil.example/x.png) or (www.evil.example, a@evil.example) | <b>&#41;</b> ```"
+HOSTILE = "http://evil.example/x.png) (www.evil.example, a@evil.example) | <b>&#41;</b> ```"
 PATIENCE = 90  # seconds: a page waits for a server that others keep busy
 
 Found = TypeVar("Found")
@@ -109,7 +109,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = write_settings(folder)
     config.write_text(config.read_text() + "[automation]\nwatch = false\n")
     for number, path in enumerate(add_photos(folder)):
-        if number % 2:
+        if number % 4 == 2:
             path.with_suffix(".txt").write_text(HOSTILE)
     done = commands.run(folder, "build")
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dataset_assets.buckets.choose import find_smallest
 from dataset_assets.buckets.protos import list_buckets
@@ -54,13 +55,14 @@ def explain_refused(images: pd.DataFrame, seated: Collection[int], settings: Set
     return lost.assign(reason=lost["reason"].where(~small, DropReason.TOO_SMALL.value), detail=details)
 
 
-def _tell_small(images: pd.DataFrame, settings: Settings) -> list[str]:
+def _tell_small(images: pd.DataFrame, settings: Settings) -> NDArray[np.object_]:
     """Return how large each image would have to be."""
     buckets = list_buckets(settings.buckets)
     widths, heights = (images[name].to_numpy(np.int64) for name in ("width", "height"))
     needed = [buckets[place] for place in find_smallest(widths, heights, buckets)]
-    return [
+    told = [
         f"{width}×{height} pixels; the smallest bucket of its shape, {bucket.id}, needs at least "
         f"{bucket.target[0]}×{bucket.target[1]}"
         for width, height, bucket in zip(widths, heights, needed, strict=True)
     ]
+    return np.array(told, object)

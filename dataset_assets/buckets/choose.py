@@ -44,7 +44,8 @@ def find_smallest(
     Sizes and order are as for `choose_buckets`.
     """
     *_, (first, targets) = _bases(buckets)
-    return first + _measure(np.stack([widths, heights], axis=1), targets).argmin(axis=1)
+    nearest: NDArray[np.int64] = _measure(np.stack([widths, heights], axis=1), targets).argmin(axis=1)
+    return nearest + first
 
 
 def _bases(buckets: Sequence[Bucket]) -> Iterator[tuple[int, Sizes]]:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dataset_assets.catalog.captions import CaptionStatus
-from dataset_assets.charts.bars import Rows, height_of, keep_largest, paint_bars, paint_stacks
+from dataset_assets.charts.bars import has_rest, height_of, keep_largest, paint_bars, paint_stacks
 from dataset_assets.charts.curves import find_half, paint_histogram
 from dataset_assets.charts.figure import BAR, COLOURS, GREY, draw, draw_nothing
 from dataset_assets.charts.sizes import paint_sizes
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BUCKETS = 40  # rows at most: the rest shares the last
 VARIANTS = 20
+
+_MORE_VARIANTS = "{count} more variants"
 
 _CURVE = 2.8  # inches: how high a histogram is
 _MAP = 5.2  # inches
@@ -42,14 +44,14 @@ _STATUSES: Mapping[str, str] = {
 
 def draw_buckets(counts: Mapping[str, int]) -> bytes:
     """Return images by bucket id, the largest bucket first."""
-    rows = keep_largest(counts, BUCKETS, "{count} more buckets")
-    return _draw_bars(rows, f"Images by bucket: {sum(counts.values()):,}", "images", "There is no image in a bucket.")
+    title = f"Images by bucket: {sum(counts.values()):,}"
+    return _draw_bars(counts, BUCKETS, "{count} more buckets", title, "images", "There is no image in a bucket.")
 
 
 def draw_drops(drops: Mapping[str, int]) -> bytes:
     """Return images that were left out, by reason, the most frequent first; those of 0 are not shown."""
-    rows = keep_largest(drops, BUCKETS, "{count} more reasons")
-    return _draw_bars(rows, f"Images left out: {sum(drops.values()):,}", "images", "No image was left out.")
+    title = f"Images left out: {sum(drops.values()):,}"
+    return _draw_bars(drops, BUCKETS, "{count} more reasons", title, "images", "No image was left out.")
 
 
 def draw_sizes(sizes: Sizes) -> bytes:
@@ -74,7 +76,7 @@ def draw_statuses(statuses: Mapping[str, Mapping[str, int]]) -> bytes:
     """Return images by variant and by the status of its caption, the variant with most first."""
     title = "Captions by variant and status"
     totals = {variant: sum(counts.values()) for variant, counts in statuses.items()}
-    names = [name for name, _ in keep_largest(totals, VARIANTS, "{count} more variants")]
+    names, cut = [name for name, _ in keep_largest(totals, VARIANTS, _MORE_VARIANTS)], has_rest(totals, VARIANTS)
     if not names:
         return draw_nothing(title, "There is no caption.")
     rest = sum((Counter(counts) for name, counts in statuses.items() if name not in names), Counter[str]())
@@ -85,7 +87,7 @@ def draw_statuses(statuses: Mapping[str, Mapping[str, int]]) -> bytes:
     lines = -(-len(colours) // _ACROSS)
 
     def paint(axes: "Axes") -> None:
-        paint_stacks(axes, rows, colours, title=title, counted="images")
+        paint_stacks(axes, rows, colours, title=title, counted="images", rest=cut)
         axes.figure.legend(loc="outside lower center", ncols=_ACROSS)
 
     return _draw_one(paint, height_of(len(rows)) + _LEGEND * lines, _SHADES)
@@ -94,14 +96,14 @@ def draw_statuses(statuses: Mapping[str, Mapping[str, int]]) -> bytes:
 def draw_captions(selected: Mapping[str, int], lengths: Histogram) -> bytes:
     """Return samples by the variant whose caption they have, "" for none, above captions by length in characters."""
     named = {name or "no caption": count for name, count in selected.items()}
-    rows, title = keep_largest(named, VARIANTS, "{count} more"), "Captions by the variant that was selected"
+    rows, title = keep_largest(named, VARIANTS, _MORE_VARIANTS), "Captions by the variant that was selected"
     if not (rows and sum(lengths.counts)):
-        return _draw_bars(rows, title, "samples", "There is no sample.")
+        return _draw_bars(named, VARIANTS, _MORE_VARIANTS, title, "samples", "There is no sample.")
     heights = height_of(len(rows)), _CURVE
 
     def paint(figure: "Figure") -> None:
         above, below = figure.subplots(2, height_ratios=heights)
-        paint_bars(above, rows, title=title, counted="samples")
+        paint_bars(above, rows, title=title, counted="samples", rest=has_rest(named, VARIANTS))
         _paint_lengths(below, lengths)
 
     return draw(paint, height=sum(heights))
@@ -114,10 +116,12 @@ def _paint_lengths(axes: "Axes", lengths: Histogram) -> None:
     )
 
 
-def _draw_bars(rows: Rows, title: str, counted: str, nothing: str) -> bytes:
+def _draw_bars(counts: Mapping[str, int], most: int, others: str, title: str, counted: str, nothing: str) -> bytes:
+    rows = keep_largest(counts, most, others)
     if not rows:
         return draw_nothing(title.partition(":")[0], nothing)
-    return _draw_one(partial(paint_bars, rows=rows, title=title, counted=counted), height_of(len(rows)))
+    paint = partial(paint_bars, rows=rows, title=title, counted=counted, rest=has_rest(counts, most))
+    return _draw_one(paint, height_of(len(rows)))
 
 
 def _draw_one(paint: "Callable[[Axes], None]", height: float = _CURVE, colours: int = COLOURS) -> bytes:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, GREY, RULE = "#222428", "#76797f", "#d8d8d4"
-BAR, LIMIT = "#4c78a8", "#b5482f"
+BAR, REST, LIMIT = "#4c78a8", "#c9c8bf", "#b5482f"
 WIDTH = 7.0  # inches: at 100 dots an inch, in a card or a page, texts are as large as the text around them
 
 _DOTS = 128  # an inch

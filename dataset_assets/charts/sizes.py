@@ -30,7 +30,7 @@ def paint_sizes(figure: "Figure", sizes: Sizes, *, title: str) -> None:
             markeredgewidth=1.2,
             label="sizes of the buckets",
         )
-        axes.legend(loc="upper left", handletextpad=0.2, frameon=True, edgecolor="none", framealpha=0.9)
+        figure.legend(loc="outside lower left", handletextpad=0.2)  # beside the map: there are cells in every corner
     axes.set_title(title)
     axes.set_xlabel("width, pixels", color=GREY)
     axes.set_ylabel("height, pixels", color=GREY)

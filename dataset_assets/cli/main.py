@@ -41,12 +41,26 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except DatasetError as error:
-            click.secho(f"error: {error}", fg="red", err=True)
+            click.secho("error: " + "\n".join(_clean(line) for line in error.lines), fg="red", err=True)
             ctx.exit(1)
+        except click.UsageError as error:
+            # A pattern of the shell's may have given it any name.
+            raise click.UsageError(_clean(error.format_message()), error.ctx) from None
         except KeyboardInterrupt:
             kept = ": what was finished is kept, the same command goes on from there"
             click.echo("interrupted" + (kept if ctx.invoked_subcommand in _GOING_ON else ""), err=True)
             ctx.exit(130)
+
+
+def _clean(text: str) -> str:
+    """Return what may have names of files in it as one line that does not steer the terminal."""
+    from dataset_assets.tables import show_line
+
+    return show_line(text)
+
+
+def _warn(line: str) -> None:
+    click.secho(f"warning: {_clean(line)}", fg="yellow", err=True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,9 +114,9 @@ def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool,
     settings = load_settings(config)
     missing = [explain_left_out(variant) for variant in settings.captions.chats if variant.key_missing]
     if strict and missing:
-        raise SettingsError("\n".join(missing))
+        raise SettingsError(*missing)
     for line in list_warnings(settings.captions):
-        click.secho(f"warning: {line}", fg="yellow", err=True)
+        _warn(line)
     with show_progress(Console(stderr=True)) as progress:
         run_build(settings, progress, checksum=checksum, allow_empty=allow_empty)
     said = [*(_sum_up_images(settings, as_json) if settings.sources else ()), *_sum_up_records(settings, as_json)]
@@ -123,9 +137,7 @@ def _sum_up_images(settings: "Settings", as_json: bool) -> "Iterator[dict[str, A
         write_sheet(dataset)
         summary, layout = summarize(dataset), dataset.layout
     for name, left in summary.left.items():
-        click.secho(
-            f"warning: {name}: {left:,} images were not asked about, for want of its key", fg="yellow", err=True
-        )
+        _warn(f"{name}: {left:,} images were not asked about, for want of its key")
     if as_json:
         gallery = str(layout.gallery_page) if settings.gallery.enabled else None
         yield asdict(summary) | {"contact_sheet": str(layout.contact_sheet), "gallery": gallery}
@@ -254,7 +266,7 @@ def verify(export: "Location", as_json: bool, workers: int, pixels: bool) -> Non
         click.echo(json.dumps(report.to_dict()))
     else:
         for fault in report.faults:
-            click.echo(str(fault))
+            click.echo(_clean(str(fault)))
         said = "ok" if report.ok else f"{len(report.faults):,} faults"
         click.echo(f"{said}: {report.samples:,} samples in {report.files:,} files, {report.bytes / 1e6:,.1f} MB read")
     if not report.ok:

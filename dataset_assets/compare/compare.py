@@ -21,7 +21,7 @@ from dataset_assets.compare.counts import (
 from dataset_assets.compare.examples import Sketch, read_examples
 from dataset_assets.compare.export import Export, find_equal, open_export
 from dataset_assets.compare.gather import Gathered, gather_rows
-from dataset_assets.compare.manifests import compare_drops, compare_settings
+from dataset_assets.compare.manifests import compare_drops, compare_settings, compare_sources
 from dataset_assets.compare.match import Kind, Matched, match_rows
 from dataset_assets.compare.records import EXAMPLES, Comparison, Difference, Example, Summary
 from dataset_assets.progress import Progress
@@ -88,6 +88,7 @@ def _sum_up(
         buckets=buckets,
         bucket_moves=moves,
         variants=count_variants(gathered, matched),
+        sources=compare_sources(a.manifest, b.manifest),
         settings=compare_settings(a.manifest, b.manifest),
         drops=compare_drops(a.manifest, b.manifest),
         fields=list(_compare_fields(*gathered.fields)),

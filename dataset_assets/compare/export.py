@@ -94,8 +94,9 @@ def _is_whole(export: Export, tar: Tar) -> bool:
 
 
 def _explain_none(folder: Path) -> str:
-    if (folder / "export" / EXPORT_MANIFEST).exists():
-        return f"{folder} has no {EXPORT_MANIFEST}, but {folder / 'export'} has one: compare that folder"
+    for inner in (folder / "export", folder / "data" / "export"):
+        if (inner / EXPORT_MANIFEST).exists():
+            return f"{folder} has no {EXPORT_MANIFEST}, but {inner} has one: compare that folder"
     if find_kinds(folder):
         return f"{folder} holds numbered tars of caption records; only bucketed exports, with a manifest, are compared"
     return f"{folder} has no {EXPORT_MANIFEST}: it is not a bucketed export"

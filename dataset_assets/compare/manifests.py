@@ -1,12 +1,15 @@
-"""In what two manifests differ: settings, and what was left out. Their tars are not looked at."""
+"""In what two manifests differ: settings, caption sources, and what was left out. Their tars are not looked at."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from dataset_assets.compare.records import Difference
+from dataset_assets.compare.records import Difference, Sources
 
 # What is no setting, or follows from settings and samples.
-_NO_SETTINGS = frozenset({"created_at", "export_id", "summary", "files", "buckets", "proto_buckets_1024"})
+_NO_SETTINGS = frozenset(
+    {"created_at", "export_id", "summary", "files", "buckets", "proto_buckets_1024", "caption_sources"}
+)
+_MADE_BY = ("backend", "model", "system_prompt_sha256", "user_prompt_sha256")  # not its number, and not since when
 _NO_DROPS = frozenset({"images_seen", "images_exported"})
 _DEPTH = 8  # levels; what lies deeper is not compared: the format has nothing there
 _DEEPER = "…"
@@ -16,8 +19,13 @@ _MOST = 1_000  # differences: a manifest is a stranger's
 def compare_settings(a: Mapping[str, object], b: Mapping[str, object]) -> list[Difference]:
     """Return the settings that differ, in the order of the manifests; a key in another is joined to it by a dot."""
     sides = [{key: value for key, value in side.items() if key not in _NO_SETTINGS} for side in (a, b)]
-    found = compare_values(*sides)
-    return [one for one in found if not (one.key.startswith("caption_sources.") and one.key.endswith(".created_at"))]
+    return compare_values(*sides)
+
+
+def compare_sources(a: Mapping[str, object], b: Mapping[str, object]) -> Sources:
+    """Return how many caption sources the exports have in common, by what makes their captions."""
+    first, second = ({_identify(source) for source in _list_sources(side)} for side in (a, b))
+    return Sources(both=len(first & second), a=len(first - second), b=len(second - first))
 
 
 def compare_drops(a: Mapping[str, object], b: Mapping[str, object]) -> list[Difference]:
@@ -34,6 +42,18 @@ def compare_values(a: Mapping[str, object], b: Mapping[str, object]) -> list[Dif
     flat_a, flat_b = dict(_flatten(a)), dict(_flatten(b))
     keys = (key for key in dict.fromkeys([*flat_a, *flat_b]) if not _is_equal(flat_a.get(key), flat_b.get(key)))
     return [Difference(key=key, a=flat_a.get(key), b=flat_b.get(key)) for key in islice(keys, _MOST)]
+
+
+def _list_sources(manifest: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    sources = manifest.get("caption_sources")
+    for source in sources.values() if isinstance(sources, Mapping) else ():
+        if isinstance(source, Mapping):
+            yield source
+
+
+def _identify(source: Mapping[str, object]) -> tuple[str, ...]:
+    values = (source.get(name) for name in _MADE_BY)
+    return tuple(value if isinstance(value, str) else "" for value in values)
 
 
 def _is_equal(a: object, b: object) -> bool:

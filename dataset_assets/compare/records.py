@@ -100,6 +100,15 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Caption sources: ways in which captions were made, told apart by backend, model and prompts."""
+
+    both: int  # both exports have
+    a: int  # only the first has
+    b: int  # only the second has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """A picture beside the page."""
 
@@ -159,6 +168,7 @@ class Comparison:
     buckets: Sequence[BucketCounts]  # by id
     bucket_moves: Sequence[Flow]  # to other buckets, the largest first
     variants: Sequence[Flow]  # of all samples that were read, the largest first; "" is no caption
+    sources: Sources
     settings: Sequence[Difference]
     drops: Sequence[Difference]  # images by reason, where either export left some out
     fields: Sequence[Difference]  # of the JSON: those that only one export has, which are not compared

@@ -43,6 +43,9 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     _print_flows(console, "moved between buckets", comparison.bucket_moves, "bucket")
     if any(flow.a != flow.b for flow in comparison.variants):
         _print_flows(console, "captions by variant", comparison.variants, "variant", comparison.counts.not_read)
+    if comparison.sources.a or comparison.sources.b:
+        sources = comparison.sources
+        say(console, f"caption sources: {sources.both:,} in both, {sources.a:,} only in A, {sources.b:,} only in B")
     _print_differences(console, "settings that differ", "setting", comparison.settings)
     if any(one.a != one.b for one in comparison.drops):
         _print_differences(console, "left out", "reason", comparison.drops)

@@ -74,7 +74,7 @@ def _build_images(dataset: Dataset, runner: "_Runner", config: dict[str, Any]) -
     if any(not verdict.fresh for (stage, _), verdict in judge_all(dataset).items() if stage in last):
         runner.run(last)
     if faults := inspect_export(dataset):
-        raise DatasetError("\n".join(faults))
+        raise DatasetError(*faults)
 
 
 def _build_records(dataset: Dataset, runner: "_Runner", ranges: Sequence[str], config: dict[str, Any]) -> None:
@@ -138,7 +138,7 @@ class _Runner:
         if _was_interrupted(result):
             raise KeyboardInterrupt
         if not result.success:
-            raise DatasetError(_explain(result))
+            raise DatasetError(*_explain(result))
 
 
 def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
@@ -146,23 +146,29 @@ def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
     return any(not _INTERRUPTS.isdisjoint(error.cls_name for error in chain) for chain in _list_errors(result))
 
 
-def _explain(result: dg.ExecuteInProcessResult) -> str:
-    """Return what failed in a run, a line each: the cause and not what it led to."""
-    said = []
+def _explain(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Return what failed in a run, a line each: the cause and not what it led to. A defect shows its traceback."""
+    said: list[str] = []
+    traces: list[str] = []
     for event in result.all_events:
         if event.is_step_failure:
             failure = event.step_failure_data
             if failure.error and failure.error.cls_name == "DagsterAssetCheckFailedError":
                 continue  # which the checks themselves say better, below
             line = failure.user_failure_data.description if failure.user_failure_data else None
-            said.append(line or f"{event.step_key}: {failure.error.to_string() if failure.error else 'failed'}")
+            if line:
+                said.append(line)
+            else:
+                trace = failure.error.to_string() if failure.error else "failed"
+                traces += f"{event.step_key}: {trace}".split("\n")
     said += [
         f"check {check.check_name} of {check.asset_key.to_user_string()} failed: {check.description}"
         for check in result.get_asset_check_evaluations()
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
     ]
-    said = said or [chain[-1].message.strip() for chain in _list_errors(result)]
-    return "\n".join(dict.fromkeys(said)) or "the run failed"
+    if not (said or traces):
+        said = [chain[-1].message.strip() for chain in _list_errors(result)] or ["the run failed"]
+    return [*dict.fromkeys(said), *traces]
 
 
 def _list_errors(result: dg.ExecuteInProcessResult) -> Iterator[list[Any]]:

@@ -44,8 +44,8 @@ def make_captions(settings: Settings, variant: VariantSettings) -> dg.AssetsDefi
         metadata={SCHEMA: describe_rows(captions_table)},
         description=_describe(variant),
         tags=_list_tags(variant),
-        # For clusters: how many runs ask a model at once. On one machine a lock of the library sees to it, and a pool
-        # has no limit of its own: a killed run would keep its place in it.
+        # Where the pool is given a limit, runs wait in Dagster's queue and hold no cores. That one at a time asks is
+        # seen to by a lock of the library, with a limit or without.
         pool=variant.name if isinstance(variant, ChatSettings) else None,
     )
     def captions(

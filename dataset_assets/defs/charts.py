@@ -15,7 +15,7 @@ from dataset_assets.charts.dataset import (
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.pictures import show_picture
 from dataset_assets.overview.captions import count_selected, count_statuses, measure_lengths
-from dataset_assets.overview.images import measure_kept, measure_sizes
+from dataset_assets.overview.images import has_crops, measure_kept, measure_sizes
 from dataset_assets.release.manifest import load_manifest
 
 Charts = dict[str, Any]  # metadata
@@ -31,13 +31,16 @@ def chart_sources(dataset: Dataset, report: Mapping[str, Any]) -> Charts:
 
 def chart_buckets(dataset: Dataset, report: Mapping[str, Any]) -> Charts:
     """Return images by bucket, their sizes against those of the buckets, what crops keep of them, and what has none."""
-    return {
+    charts = {
         "images_by_bucket": show_picture(draw_buckets(report["buckets"]), "Images by bucket"),
         "sizes_and_targets": show_picture(
             draw_sizes(measure_sizes(dataset)), "Sizes of the sources' images, and of the buckets"
         ),
-        "kept_area": show_picture(draw_kept(measure_kept(dataset)), "Share of each image's area that its crop keeps"),
-    } | _chart_drops(report["drops"])
+    }
+    if has_crops(dataset.settings):
+        kept = draw_kept(measure_kept(dataset))
+        charts["kept_area"] = show_picture(kept, "Share of each image's area that its crop keeps")
+    return charts | _chart_drops(report["drops"])
 
 
 def chart_release(dataset: Dataset, drops: Mapping[str, int]) -> Charts:

@@ -15,7 +15,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import make_drops, make_table
 from dataset_assets.defs.pictures import cut, quote
-from dataset_assets.defs.whole import load_made
+from dataset_assets.defs.whole import list_keys, load_made
 from dataset_assets.freshness import find_state, judge_inputs
 from dataset_assets.progress import Progress
 from dataset_assets.release.inspect import inspect_export, inspect_shards
@@ -191,8 +191,7 @@ def shards_intact(
 ) -> dg.AssetCheckResult:
     """Stop a manifest from being written over damaged tars."""
     with failing():
-        partitioned = context.has_partition_key or context.has_partition_key_range
-        keys = list(context.partition_keys) if partitioned else list(load_made(dataset, Stage.SHARDS))
+        keys = list_keys(context, load_made(dataset, Stage.SHARDS))
         report = inspect_shards(dataset, keys, progress=progress)
         counts, unread = _look_at_others(dataset, keys)
     for name, count in (("shards", report.files), ("samples", report.samples), ("bytes", report.bytes)):

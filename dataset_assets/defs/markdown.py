@@ -3,6 +3,7 @@
 A server of Dagster's serves no files, so a picture that lies beside the page would be a broken one there.
 """
 
+import json
 import re
 
 import dagster as dg
@@ -10,16 +11,17 @@ import dagster as dg
 from dataset_assets.defs.pictures import cut, embed
 from dataset_assets.storage.location import Location
 
-MOST = 110_000  # bytes of all pictures of a page, as Base64: the log keeps every event
-_LONGEST = 20_000  # characters of the page, pictures apart
+MOST = 130_000  # bytes of a page in the log, pictures and all: it keeps every event
+_MOST_TEXT = 60_000  # bytes of it without them
 
 _FRONT = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
 _PICTURE = re.compile(r"!\[([^\]]*)\]\(((?:[\w-]+/)*[\w-]+\.png)\)")  # of a file beside the page, or below
 
 
 def show_page(path: Location) -> dg.MarkdownMetadataValue:
-    """Return a page of Markdown as metadata. Instead of a picture that does not fit stands where it lies."""
-    room = MOST
+    """Return a page of Markdown as metadata. Instead of what does not fit stands where it lies."""
+    text = _shorten(_FRONT.sub("", path.read_text(encoding="utf-8")), path)
+    room = MOST - _measure(text)
 
     def carry(found: re.Match[str]) -> str:
         nonlocal room
@@ -33,5 +35,17 @@ def show_page(path: Location) -> dg.MarkdownMetadataValue:
         room -= len(picture)
         return picture
 
-    text = _FRONT.sub("", path.read_text(encoding="utf-8"))
-    return dg.MetadataValue.md(_PICTURE.sub(carry, cut(text, _LONGEST)))
+    return dg.MetadataValue.md(_PICTURE.sub(carry, text))
+
+
+def _shorten(text: str, path: Location) -> str:
+    if _measure(text) <= _MOST_TEXT:
+        return text
+    while _measure(text) > _MOST_TEXT:
+        text = cut(text, len(text) * 3 // 4)
+    return f"{text}\n\nThe rest is in `{path}`."
+
+
+def _measure(text: str) -> int:
+    """Return how many bytes a text has in the log."""
+    return len(json.dumps(text))

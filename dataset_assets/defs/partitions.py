@@ -56,17 +56,18 @@ def report_partitions(
     was made in this run, pictures for instance; one that was not keeps its pictures. `counted` is what the tables
     count.
     """
-    carried = {  # looked for before anything is yielded: then these events are not the newest any more
-        key: carry_pictures(context.instance, context.asset_key, outcome.state.output, key)
-        for key, outcome in outcomes.items()
-        if outcome.reused
-    }
+
+    def look(key: str) -> Mapping[str, Any]:
+        outcome = outcomes[key]
+        if outcome.reused:
+            return carry_pictures(context.instance, context.asset_key, outcome.state.output, key)
+        return show(key)
 
     def explain(key: str) -> dict[str, Any]:
         outcome = outcomes[key]
         said = describe(outcome, counted=counted) | dict(tell(key, outcome.report)) | {"node": _name_node()}
         with failing():
-            return {**(carried[key] if outcome.reused else show(key)), **said}  # what is to be seen comes first
+            return {**look(key), **said}  # what is to be seen comes first
 
     if len(outcomes) == 1:
         key, outcome = next(iter(outcomes.items()))

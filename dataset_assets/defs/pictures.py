@@ -17,7 +17,7 @@ PICTURE = "](data:image/"  # only a picture that is carried along has this in it
 
 _LONGEST = 300  # characters of a text in an event
 _LONGEST_NAME = 100  # likewise of what an image is called
-_WIDTH = 90  # characters of a line, so that none runs out of the dialog
+_WIDTH = 84  # characters of a line, so that none runs out of the dialog
 _KINDS = {b"\xff\xd8": "jpeg", b"\x89P": "png"}  # how they begin
 
 

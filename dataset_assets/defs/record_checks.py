@@ -11,7 +11,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import make_table
 from dataset_assets.defs.pictures import cut, quote
-from dataset_assets.defs.whole import load_made
+from dataset_assets.defs.whole import find_severity, load_made
 from dataset_assets.freshness import judge_inputs
 from dataset_assets.posts.choose import EMPTY
 from dataset_assets.posts.form import CAPTIONS as KIND
@@ -90,18 +90,22 @@ def _count_rows(path: Location) -> int:
         "range again with force; if it fails again, it is a defect: report it."
     ),
 )
-def members_add_up(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
+def members_add_up(context: dg.AssetCheckExecutionContext, dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Compare the members of the tars with the captions that were chosen; tars of earlier captions are left out."""
     with failing():
         made = load_made(dataset, Stage.CAPTIONS_1KTAR)
         with dataset.catalog.reading() as connection:
             states = load_states(connection)
     keys = [key for key in made if judge_inputs(dataset.settings, states, Stage.CAPTIONS_1KTAR, key).fresh]
-    chosen = [states[Stage.RECORD_CAPTIONS, key].report["by_source"] for key in keys]
-    tars = [made[key].report["members"] for key in keys]
-    captions = sum(count for counts in chosen for label, count in counts.items() if label != EMPTY)
-    members = sum(counts.get(KIND, 0) for counts in tars)
-    return dg.AssetCheckResult(passed=captions == members, metadata={"captions": captions, "members": members})
+    chosen = {key: states[Stage.RECORD_CAPTIONS, key].report["by_source"] for key in keys}
+    captions = {key: sum(chosen[key].values()) - chosen[key].get(EMPTY, 0) for key in keys}
+    members = {key: made[key].report["members"].get(KIND, 0) for key in keys}
+    unlike = {key for key in keys if captions[key] != members[key]}
+    return dg.AssetCheckResult(
+        passed=not unlike,
+        severity=find_severity(context, unlike),
+        metadata={"captions": sum(captions.values()), "members": sum(members.values())},
+    )
 
 
 @dg.asset_check(

@@ -1,5 +1,9 @@
 """All partitions of a stage, as their stages recorded them: what a check of the whole asset is about."""
 
+from collections.abc import Collection
+
+import dagster as dg
+
 from dataset_assets.catalog.state import StageState, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import find_state
@@ -16,3 +20,18 @@ def load_made(dataset: Dataset, stage: str) -> dict[str, StageState]:
     if not made:
         find_state(states, stage)  # which says so
     return made
+
+
+def list_keys(context: dg.AssetCheckExecutionContext, made: Collection[str]) -> list[str]:
+    """Return the partitions of a check's run; those that are made where it is executed by itself, from the UI."""
+    partitioned = context.has_partition_key or context.has_partition_key_range
+    return list(context.partition_keys) if partitioned else list(made)
+
+
+def find_severity(context: dg.AssetCheckExecutionContext, faulty: Collection[str]) -> dg.AssetCheckSeverity:
+    """Return how severe faults of these partitions are for a run: what is wrong with others is no reason to stop it.
+
+    Else no run could begin to mend where two of them need one each.
+    """
+    own = set(list_keys(context, faulty)).intersection(faulty)
+    return dg.AssetCheckSeverity.ERROR if own else dg.AssetCheckSeverity.WARN

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_assets.buckets.admit import explain_refused
+from dataset_assets.captions.reports.explain import Explanation, explain_images
 from dataset_assets.catalog.images import usable_images
 from dataset_assets.catalog.lookup import NamedImage, images_seated, unseated_images, unusable_images
 from dataset_assets.catalog.slots import slot_table
@@ -21,6 +22,7 @@ from dataset_assets.errors import DropReason
 from dataset_assets.gallery.draw import Original
 from dataset_assets.gallery.pictures import THUMB, Album
 from dataset_assets.gallery.records import TEXT_LIMIT, LeftOut, Picture
+from dataset_assets.gallery.samples import quote
 from dataset_assets.images.store import open_rows
 from dataset_assets.records import sample_key
 from dataset_assets.shards.pack import give_reasons
@@ -72,7 +74,12 @@ def collect_left_out(dataset: Dataset, tars: Sequence[Piece], album: Album) -> l
     with dataset.catalog.reading() as connection:
         seated = images_seated(connection, [one.image_id for one in found if one.original is None])
     images = {image.image_id: image for image in seated}
-    return [_show(dataset, one, one.original or images[one.image_id], album) for one in found]
+    cropped = [images[one.image_id] for one in found if one.crop]
+    told = {one.image_id: one for one in explain_images(dataset, cropped)}
+    return [
+        _show(dataset, one, one.original or images[one.image_id], told.get(one.image_id) if one.crop else None, album)
+        for one in found
+    ]
 
 
 def settle_left_out(one: LeftOut, album: Album) -> LeftOut:
@@ -156,10 +163,12 @@ def _list_unpacked(dataset: Dataset, tars: Sequence[Piece]) -> Iterator[_Dropped
             )
 
 
-def _show(dataset: Dataset, one: _Dropped, image: NamedImage, album: Album) -> LeftOut:
+def _show(dataset: Dataset, one: _Dropped, image: NamedImage, told: Explanation | None, album: Album) -> LeftOut:
     return LeftOut(
         reason=one.reason,
         detail=one.detail[:TEXT_LIMIT],
+        why=told.why if told else "",
+        captions=[quote(said) for said in told.captions] if told else [],
         image_id=image.image_id,
         source=image.source,
         uri=image.uri,

@@ -82,7 +82,9 @@ class LeftOut:
     """An image that is not exported."""
 
     reason: str  # a DropReason
-    detail: str
+    detail: str  # what is wrong with the image itself, "" for nothing
+    why: str  # a sentence: how its crop or its captions left it out; "" where they did not
+    captions: Sequence[Said]  # where they did: those that the waterfall comes to first, in its order
     image_id: str
     source: str
     uri: str

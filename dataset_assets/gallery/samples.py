@@ -68,7 +68,7 @@ def _describe(
         text=row["caption"][:TEXT_LIMIT],
         length=len(row["caption"]),
         why=told.why,
-        captions=[_quote(one) for one in told.captions],
+        captions=[quote(one) for one in told.captions],
         near=near.get(image.image_id, 0),
         fields=fields.decode(errors="replace")[:TEXT_LIMIT],
     )
@@ -84,7 +84,8 @@ def _read_members(dataset: Dataset, row: Row) -> tuple[bytes, bytes]:
     return members[0], members[1]
 
 
-def _quote(one: ShownCaption) -> Said:
+def quote(one: ShownCaption) -> Said:
+    """Return what a caption source says of an image, as the page gets it."""
     return Said(
         variant=one.variant,
         caption_source=one.caption_source,

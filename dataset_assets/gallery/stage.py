@@ -4,6 +4,7 @@ Pictures come first, then the page that shows them, then what it no longer shows
 page that is there opens, and the next run goes on.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -76,6 +77,22 @@ def is_current(dataset: Dataset) -> bool:
         return False
     same = page[Stage.MANIFEST] == manifest.output and manifest.report["inputs"][Stage.SHARDS] == tars
     return same and not any(find_damage(dataset.layout, piece) for piece in pieces)
+
+
+def tell_missing(dataset: Dataset) -> str:
+    """Return why there is no page and what to do about it, for who asks where it is."""
+    with dataset.catalog.reading() as connection:
+        assigned = load_states(connection, [""]).get((Stage.BUCKET_ASSIGNMENTS, ""))
+        tars = load_pieces(connection, Stage.SHARDS)
+    if not dataset.settings.gallery.enabled:
+        return f"there is no gallery in {dataset.layout.gallery}: gallery.enabled in the settings turns it off"
+    if assigned and not assigned.interrupted:
+        drops = sum((Counter(tar.facts["drops"]) for tar in tars), Counter(assigned.report["drops"]))
+        if drops.total() == assigned.report["seen"]:
+            counts = ", ".join(f"{reason} {count:,}" for reason, count in drops.most_common() if count)
+            said = f"{assigned.report['seen']:,} images seen{counts and f' ({counts})'}"
+            return f"there is no gallery: nothing is exported of {said}; `dataset-assets show IMAGE` says why of each"
+    return f"there is no gallery in {dataset.layout.gallery} yet: `dataset-assets build` writes it"
 
 
 def _write(work: Work, album: Album, also: Collection[str], progress: Progress) -> Outcome:

@@ -13,6 +13,7 @@ from dataset_assets.catalog.tables import fetch_table
 from dataset_assets.dataset import Dataset
 from dataset_assets.overview.bins import Numbers, count_bins, find_bins, space_by_ratio
 from dataset_assets.overview.histogram import Histogram, Sizes
+from dataset_assets.settings import Settings
 from dataset_assets.shards.plan import list_targets
 
 SHARES = 20  # bins of the shares that crops keep
@@ -44,11 +45,16 @@ def measure_sizes(dataset: Dataset) -> Sizes:
     return bin_sizes(_measured(table), name_targets(seated, list_targets(dataset.settings)))
 
 
+def has_crops(settings: Settings) -> bool:
+    """Return whether what a crop keeps says anything of the files: with `passthrough_jpeg` it is but a plan."""
+    return settings.images.mode != "passthrough_jpeg"
+
+
 def measure_kept(dataset: Dataset) -> Histogram:
     """Return how many seated images keep which share of their area, 0 to 1, in the crop.
 
-    With `passthrough_jpeg` the crop is only the plan (SPEC 1.3): the files keep all. Seats in buckets that the settings
-    no longer have are left out: they are given anew by the next build.
+    Whether that is worth showing is `has_crops`'s to say: with `passthrough_jpeg` the files keep all. Seats in buckets
+    that the settings no longer have are left out: they are given anew by the next build.
     """
     seats = select(slots.c.bucket_id, images.c.width, images.c.height, func.count()).join_from(slots, images)
     with dataset.catalog.reading() as connection:

@@ -7,10 +7,11 @@ was written with checksums, as the program of that name does.
 
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
+
+from dataset_assets.storage.location import Location
 
 _READ = 1 << 20  # bytes
 _UNPACKED = 1 << 22  # bytes that come out at a time, whatever goes in
@@ -26,7 +27,7 @@ class PackedDamageError(Exception):
     """A packed file holds something else than its name says, or is damaged; so may be all that came out of it."""
 
 
-def read_bytes(path: Path) -> Iterator[bytes]:
+def read_bytes(path: Location) -> Iterator[bytes]:
     """Yield what is in a file, some megabytes at most at a time.
 
     Raises OSError, CutShortError after what could be unpacked, and PackedDamageError, when that is not to be trusted.
@@ -81,7 +82,7 @@ def _unpack_gzip(file: BinaryIO) -> Iterator[bytes]:
         raise CutShortError("it ends in the middle of a gzip member")
 
 
-def _unpack_zstd(path: Path) -> Iterator[bytes]:
+def _unpack_zstd(path: Location) -> Iterator[bytes]:
     if not path.stat().st_size:
         raise CutShortError("it is empty")
     done, said = 0, ""
@@ -99,7 +100,7 @@ def _unpack_zstd(path: Path) -> Iterator[bytes]:
     raise (CutShortError if "runcated" in said else PackedDamageError)(said)
 
 
-def _read_zstd(path: Path, done: int, size: int) -> Iterator[bytes]:
+def _read_zstd(path: Location, done: int, size: int) -> Iterator[bytes]:
     """Yield what a file unpacks to after its first `done` bytes, some bytes at a time."""
     with path.open("rb") as file, pa.CompressedInputStream(file, "zstd") as stream:
         while done:

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from dataset_assets.catalog.state import Piece
 from dataset_assets.errors import SourceError
 from dataset_assets.posts.faults import LISTED, RowFault, read_list
+from dataset_assets.storage.location import Location
 
 _ADVICE = {
     RowFault.NO_ID: "does id under [records] name the field of their ids?",
@@ -19,7 +19,7 @@ _ADVICE = {
 _OTHERWISE = "were they cut off while they were written, or copied?"
 
 
-def refuse_empty(root: Path, pieces: Sequence[Piece], before: int | None) -> None:
+def refuse_empty(root: Location, pieces: Sequence[Piece], before: int | None) -> None:
     """Raise SourceError where no file has a record now, though there were some, or is read first and has a fault.
 
     `pieces` are the files as they were read, in order, and `before` is how many records there were when they were read
@@ -37,7 +37,7 @@ def refuse_empty(root: Path, pieces: Sequence[Piece], before: int | None) -> Non
     raise SourceError(f"{there} ({what}); {advice} If there are to be none: dataset-assets build --allow-empty")
 
 
-def _find_first(root: Path, pieces: Sequence[Piece], fault: str) -> str:
+def _find_first(root: Location, pieces: Sequence[Piece], fault: str) -> str:
     """Return where a fault is listed first."""
     piece = next(piece for piece in pieces if fault in piece.facts["faults"])
     listed = read_list((root / piece.path).with_suffix(LISTED))

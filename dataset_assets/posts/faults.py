@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from enum import StrEnum
-from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from dataset_assets.errors import DamagedError, StorageError
 from dataset_assets.storage.atomic import remove, writing
+from dataset_assets.storage.location import Location
 
 LISTED = ".faults.jsonl"  # ending of a list of faults, in place of .parquet
 
@@ -57,7 +57,7 @@ class Faults:
     Use it as a context manager. Listing raises StorageError.
     """
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, name: str, path: Location) -> None:
         self.counts: Counter[str] = Counter()
         self._name = name
         self._path = path
@@ -91,7 +91,7 @@ class Faults:
         return sum(count for fault, count in self.counts.items() if RowFault(fault).dropped)
 
 
-def read_list(path: Path) -> Iterator[dict[str, Any]]:
+def read_list(path: Location) -> Iterator[dict[str, Any]]:
     """Yield the faults that a list has, in its order; none where there is no list. Raises StorageError."""
     try:
         with path.open("rb") as file:

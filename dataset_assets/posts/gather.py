@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import find_state
 from dataset_assets.posts.form import cell_width
 from dataset_assets.stages import Stage
+from dataset_assets.storage.location import Location
 from dataset_assets.storage.parquet import open_table
 from dataset_assets.work import Work, condemning
 
@@ -26,7 +26,7 @@ class ParsedFile:
 
     number: int  # of its piece
     name: str
-    path: Path
+    path: Location
     groups: tuple[tuple[int, int, int], ...]  # first tar, last tar, bytes of each row group
 
 
@@ -41,7 +41,7 @@ def list_parsed(work: Work) -> list[ParsedFile]:
         ParsedFile(
             number=piece.number,
             name=piece.facts["file"],
-            path=layout.local / piece.path,
+            path=layout.root / piece.path,
             groups=tuple((first, last, size) for first, last, size in piece.facts["groups"]),
         )
         for piece in ordered

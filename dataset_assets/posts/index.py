@@ -50,7 +50,7 @@ def index_records(
     progress.finish()
     if not allow_empty:
         pieces = {piece.number: piece for piece in work.pieces}
-        refuse_empty(dataset.layout.local, [pieces[file.number] for file in files], before)
+        refuse_empty(dataset.layout.root, [pieces[file.number] for file in files], before)
     return _finish(work, files)
 
 
@@ -75,7 +75,7 @@ def list_faults(dataset: Dataset) -> Iterator[dict[str, Any]]:
         state = load_states(connection, [""]).get((Stage.CAPTION_RECORDS, ""))
     for number in state.report["order"] if state else ():
         if number in pieces:
-            yield from read_list((dataset.layout.local / pieces[number].path).with_suffix(LISTED))
+            yield from read_list((dataset.layout.root / pieces[number].path).with_suffix(LISTED))
     for key in dataset.settings.records.ranges if dataset.settings.records else ():
         yield from read_list(dataset.layout.record_captions(key).with_suffix(LISTED))
 
@@ -100,9 +100,10 @@ def _list_tasks(work: Work, files: Sequence[RecordFile]) -> list[ParseTask]:
     """Return the files that are to be read, the largest first: the last ones to be done are small."""
     records = work.dataset.settings.records
     assert records is not None
-    tasks = []
+    folder, tasks = work.dataset.layout.parsed, []
+    listed = {path.name for path in folder.glob(f"*{LISTED}")}
     for file in files:
-        parsed = work.dataset.layout.parsed / f"{file.stem}.parquet"
+        parsed = folder / f"{file.stem}.parquet"
         task = ParseTask(
             number=file.number,
             name=file.name,
@@ -113,16 +114,16 @@ def _list_tasks(work: Work, files: Sequence[RecordFile]) -> list[ParseTask]:
             faults=parsed.with_suffix(LISTED),
             settings=records,
         )
-        if not _keep(work, task):
+        if not _keep(work, task, listed=task.faults.name in listed):
             work.replace(task.number)
             tasks.append(task)
     return sorted(tasks, key=lambda task: -task.size)
 
 
-def _keep(work: Work, task: ParseTask) -> bool:
-    """Return whether a file is read already, and its list of faults there; it counts as made then."""
+def _keep(work: Work, task: ParseTask, *, listed: bool) -> bool:
+    """Return whether a file is read already, and its faults `listed` if it has any; it counts as made then."""
     kept = work.keep(task.number, _made_from(work, task))
-    return bool(kept and not kept.facts["retry"] and bool(kept.facts["faults"]) == task.faults.exists())
+    return bool(kept and not kept.facts["retry"] and bool(kept.facts["faults"]) == listed)
 
 
 def _made_from(work: Work, task: ParseTask) -> str:
@@ -192,7 +193,7 @@ def _finish(work: Work, files: Sequence[RecordFile]) -> Outcome:
 
 def _forget_ranges(work: Work) -> None:
     """Remove the chosen captions of ranges that the settings no longer have; their tars are trainer/tars/stage.py's."""
-    records, root = work.dataset.settings.records, work.dataset.layout.local
+    records, root = work.dataset.settings.records, work.dataset.layout.root
     ranges = records.ranges if records else {}
     with work.dataset.catalog.reading() as connection:
         states = [key for stage, key in load_states(connection) if stage == Stage.RECORD_CAPTIONS]

@@ -29,6 +29,7 @@ from dataset_assets.posts.lines import LineReader
 from dataset_assets.posts.tables import TableReader
 from dataset_assets.posts.texts import make_texts
 from dataset_assets.settings import RecordSettings
+from dataset_assets.storage.location import Location
 from dataset_assets.storage.parquet import writing_table
 
 _CHUNK = 32 << 20  # bytes of texts that are sorted together
@@ -45,8 +46,8 @@ class ParseTask:
     path: Path
     size: int  # bytes
     mtime_ns: int
-    parsed: Path
-    faults: Path
+    parsed: Location
+    faults: Location
     settings: RecordSettings
 
 

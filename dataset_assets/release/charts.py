@@ -12,6 +12,7 @@ from dataset_assets.catalog.state import Piece
 from dataset_assets.charts.dataset import draw_buckets, draw_captions, draw_kept, draw_sizes
 from dataset_assets.dataset import Dataset
 from dataset_assets.overview.export import measure_contents
+from dataset_assets.overview.images import has_crops
 from dataset_assets.settings import Settings
 
 
@@ -28,8 +29,7 @@ def name_charts(settings: Settings) -> tuple[str, ...]:
     """Return which pictures the settings ask for."""
     if not settings.release.charts:
         return ()
-    cropped = settings.images.mode != "passthrough_jpeg"  # there the crop is but a plan
-    return "buckets", "sizes", *(["kept"] if cropped else []), "captions"
+    return "buckets", "sizes", *(["kept"] if has_crops(settings) else []), "captions"
 
 
 def make_charts(dataset: Dataset, tars: Sequence[Piece]) -> Iterator[Chart]:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dataset_assets.captions.reports.explain import Explanation, explain_image, explain_images
+from dataset_assets.captions.reports.find import is_named
 from dataset_assets.catalog.lookup import images_seated
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
@@ -32,10 +33,11 @@ class Description:
 def describe_sample(dataset: Dataset, name: str) -> Description:
     """Return all that is known of the sample that `name` means.
 
-    That is an image as captions/reports/find.py finds it, or a tar and a number as shards/locate.py does. Raises
-    DatasetError where there is no such, or several; StorageError where what is needed to say it is damaged.
+    That is an image as captions/reports/find.py finds it, or a tar and a number as shards/locate.py does; an image that
+    is called like that comes first. Raises DatasetError where there is no such, or several; StorageError where what is
+    needed to say it is damaged.
     """
-    if names_sample(name):
+    if names_sample(name) and not is_named(dataset, name):
         stored = find_number(dataset.layout, name)
         return _describe(dataset, _explain_stored(dataset, stored), stored, "")
     now = explain_image(dataset, name, also="SHARD:N, ")

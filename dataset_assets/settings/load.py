@@ -51,12 +51,12 @@ def parse_settings(data: Mapping[str, Any], *, folder: Path, name: str = DEFAULT
         raise SettingsError(f"{name}: folder: there is no such key; allowed: {_keys_of(Settings)}")
     read = _tuples(data) | {"folder": folder.absolute()}
     if faults := list(_read_prompts(read, folder.absolute())):
-        raise SettingsError("\n".join(f"{name}: {fault}" for fault in faults))
+        raise SettingsError(*(f"{name}: {fault}" for fault in faults))
     try:
         return Settings.model_validate(read)
     except ValidationError as error:
         lines = [f"{name}: {_line(dict(fault))}" for fault in error.errors() if not _follows(dict(fault))]
-        raise SettingsError("\n".join(lines)) from None
+        raise SettingsError(*lines) from None
 
 
 def _tuples(value: Any) -> Any:

@@ -206,8 +206,6 @@ class Settings(Model):
                 'dataset.catalog: "" given, and a database cannot lie in the object store that dataset.root names; '
                 'allowed: "postgresql://user@host/database", or "sqlite:////absolute/path" on this machine'
             )
-        if self.records or self.trainer:
-            raise ValueError(f"dataset.root: {show(self.dataset.root)} given; records and trainer need a local folder")
         return self
 
     @property

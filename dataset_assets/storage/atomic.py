@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import copyfileobj
 from typing import BinaryIO, cast
 
 from dataset_assets.errors import StorageError
@@ -18,6 +19,7 @@ from dataset_assets.storage.objects import ObjectPath
 from dataset_assets.storage.upload import Upload
 
 TEMPORARY_SUFFIX = ".writing"
+_COPIED = 1 << 20  # bytes at a time
 _TEMPORARY = re.compile(rf"\..+\.(\d+){re.escape(TEMPORARY_SUFFIX)}", re.DOTALL)  # name and process id, see `writing`
 
 
@@ -67,6 +69,24 @@ def write_bytes(path: Location, data: bytes) -> None:
     """Write `data` as `path`, whole or not at all. Raises StorageError."""
     with writing(path) as file:
         file.write(data)
+
+
+def settle(made: Path, place: Location) -> None:
+    """Let a finished local file become `place`, whole or not at all; `made` is gone then. Raises StorageError.
+
+    On a disk it is given its name, and lies on that disk already; to an object store it is sent.
+    """
+    try:
+        if isinstance(place, ObjectPath):
+            with _sending(place) as out, made.open("rb") as file:
+                copyfileobj(file, out, _COPIED)
+            made.unlink()
+        else:
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            made.replace(cast("Path", place))
+    except OSError as error:
+        raise StorageError(f"cannot write {place}: {error.strerror or error}") from None
 
 
 def remove(place: Location) -> bool:

@@ -30,7 +30,7 @@ class Layout:
 
     @property
     def local(self) -> Path:
-        """The folder of what has to be on a local disk: locks, databases, and what is made of records."""
+        """The folder of what has to be on a local disk: locks, databases, and files that are made in no order."""
         if isinstance(self.root, Path):
             return self.root
         if self.home is None:
@@ -110,26 +110,31 @@ class Layout:
         return self.export / EXPORT_CARD
 
     @property
-    def parsed(self) -> Path:
+    def parsed(self) -> Location:
         """The folder of what was read of each file of records: the texts that can become captions."""
-        return self.local / "records" / "parsed"
+        return self.root / "records" / "parsed"
 
-    def record_captions(self, tars: str) -> Path:
+    def record_captions(self, tars: str) -> Location:
         """The chosen captions of a range of 1k tars."""
-        return self.local / "records" / "captions" / f"{tars}.parquet"
+        return self.root / "records" / "captions" / f"{tars}.parquet"
 
-    def numbered_tar(self, kind: str, number: str) -> Path:
+    def numbered_tar(self, kind: str, number: str) -> Location:
         """One of the 1k tars, of `kind` captions or the variant whose texts they are; beside it is its index, .json."""
         return self.numbered_tars / kind / f"{number}.tar"
 
     @property
-    def numbered_tars(self) -> Path:
+    def numbered_tars(self) -> Location:
         """The folder of the 1k tars, a folder a kind in it."""
-        return self.local / EXPORT_1K
+        return self.root / EXPORT_1K
 
     @property
-    def trainer(self) -> Path:
+    def trainer(self) -> Location:
         """The folder of the metadata that trainers read."""
+        return self.root / "trainer"
+
+    @property
+    def trainer_scratch(self) -> Path:
+        """The local folder in which that metadata is made before it is settled: the same one, where that is local."""
         return self.local / "trainer"
 
     @property

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from dataset_assets.progress import Progress
 from dataset_assets.shards.index import read_index
+from dataset_assets.storage.location import Location
 from dataset_assets.trainer.inputs.rows import Lack, make_text_columns
 from dataset_assets.trainer.merge.merge import Merged
 from dataset_assets.trainer.merge.tally import Tally
@@ -26,7 +27,7 @@ _SPLIT_DIGITS = 15  # of a key, hexadecimal: the number that `split` cuts by
 
 @contextmanager
 def merging_export(
-    indexes: Sequence[tuple[Path, int]], folder: Path, form: Form, *, progress: Progress
+    indexes: Sequence[tuple[Location, int]], folder: Path, form: Form, *, progress: Progress
 ) -> Iterator[Merged]:
     """Yield the metadata of the samples in these indexes, each with how many it has; as `merging` does.
 

@@ -20,14 +20,14 @@ from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import Settings, TrainerSettings
 from dataset_assets.stages import Stage, upstream
 from dataset_assets.status import require_fresh
-from dataset_assets.storage.atomic import write_bytes
+from dataset_assets.storage.atomic import settle, sweep, write_bytes
 from dataset_assets.storage.layout import Layout
+from dataset_assets.storage.location import Location
 from dataset_assets.trainer.export import merging_export
 from dataset_assets.trainer.inputs.columns import find_tags
 from dataset_assets.trainer.inputs.rows import Input, Lack, Role
 from dataset_assets.trainer.merge.merge import Merged, merging
 from dataset_assets.trainer.output.merged import ARCHIVE, CAPTIONS, MISSING, REASONS, Form
-from dataset_assets.trainer.output.outputs import settle
 from dataset_assets.trainer.output.plot import draw_report
 from dataset_assets.trainer.output.report import describe, dump_report, write_markdown
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
@@ -55,11 +55,7 @@ def write_trainer_metadata(dataset: Dataset, *, force: bool = False, progress: P
     if isinstance(work, Outcome):
         return work
     progress = progress or Silence()
-    folder = dataset.layout.trainer
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
+    _prepare(dataset.layout.trainer_scratch)
     form = _make_form(settings)
     with _condemning(dataset), _merging(dataset, settings.trainer, form, progress) as merged:
         report = describe(merged.tally, _name_rows(dataset, merged), merged.faults)
@@ -72,11 +68,20 @@ def write_trainer_metadata(dataset: Dataset, *, force: bool = False, progress: P
         REPORT_PLOT: draw_report(report, settings.dataset.name),
     }.items():
         work.replace(_number(form, name))
-        write_bytes(folder / name, data)
+        write_bytes(dataset.layout.trainer / name, data)
         _record(work, form, name)
     progress.note(report["log"])
     sizes = {Path(piece.path).name: piece.bytes for piece in work.pieces}
     return work.finish(output=fingerprint(work.inputs, report), report={**report, "files": sizes})
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder in which files are made, without what killed processes left in it. Raises StorageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error.strerror or error}") from error
+    sweep([folder])
 
 
 def list_inputs(dataset: Dataset) -> list[Input]:
@@ -94,7 +99,7 @@ def list_inputs(dataset: Dataset) -> list[Input]:
         raise SettingsError(
             'trainer.ids: "" given, which is the export, whose keys no file has; allowed: a file, or no file at all'
         )
-    roles: dict[Path, set[Role]] = {}
+    roles: dict[Location, set[Role]] = {}
     for role, path in given.items():
         if path:
             roles.setdefault(settings.resolve(path), set()).add(role)
@@ -145,7 +150,7 @@ def _make_form(settings: Settings) -> Form:
 def _merging(
     dataset: Dataset, trainer: TrainerSettings, form: Form, progress: Progress
 ) -> AbstractContextManager[Merged]:
-    settings, folder = dataset.settings, dataset.layout.trainer
+    settings, folder = dataset.settings, dataset.layout.trainer_scratch
     if inputs := list_inputs(dataset):
         return merging(inputs, folder, form, workers=settings.workers, progress=progress)
     with dataset.catalog.reading() as connection:
@@ -165,7 +170,7 @@ def _name_rows(dataset: Dataset, merged: Merged) -> dict[str, int]:
     return dict(rows)
 
 
-def _name(settings: Settings, path: Path) -> str:
+def _name(settings: Settings, path: Location) -> str:
     return str(path.relative_to(settings.folder) if path.is_relative_to(settings.folder) else path)
 
 

@@ -2,7 +2,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dataset_assets.charts.bars import height_of, keep_largest, paint_bars, paint_stacks
+from dataset_assets.charts.bars import has_rest, height_of, keep_largest, paint_bars, paint_stacks
 from dataset_assets_tests.charts.painted import bars_of, texts_of
 
 
@@ -24,6 +24,7 @@ def test_what_does_not_fit_shares_the_last_row() -> None:
 
     assert rows == [("p0", 2_000), ("p1", 1_999), ("1,498 more", sum(counts.values()) - 3_999)]
     assert keep_largest(dict(rows), 3, "{count} more") == sorted(rows, key=lambda row: -row[1])
+    assert (has_rest(counts, 3), has_rest(dict(rows), 3), has_rest({"a": 1, "b": 0}, 1)) == (True, False, False)
 
 
 def test_each_row_has_its_bar_its_name_and_its_number(axes: Axes) -> None:
@@ -35,6 +36,13 @@ def test_each_row_has_its_bar_its_name_and_its_number(axes: Axes) -> None:
     assert texts_of(axes) == ["12,345", "7", "wide", "square"]
     assert axes.get_xlim()[1] > 12_345
     assert (axes.get_title(), axes.get_xlabel()) == ("Images", "images")
+
+
+def test_a_rest_that_is_shorter_than_the_longest_is_as_long_as_it_is(axes: Axes) -> None:
+    paint_bars(axes, [("a", 100), ("b", 50), ("2 more", 60)], title="", counted="", rest=True)
+
+    assert [bar.get_width() for bar in bars_of(axes)] == [100, 50, 60]
+    assert len({bar.get_facecolor() for bar in bars_of(axes)}) == 2
 
 
 def test_the_parts_of_a_row_follow_each_other(axes: Axes) -> None:

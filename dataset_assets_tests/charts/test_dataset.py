@@ -111,7 +111,20 @@ def test_of_more_buckets_the_smallest_share_a_row(figures: list[Figure]) -> None
     (figure,) = figures
     rest = sorted(BUCKETS.values(), reverse=True)[39:]
     assert {f"{len(rest)} more buckets", f"{sum(rest):,}"} <= {*texts_of(figure.axes[0])}
-    assert sum(bar.get_width() for bar in bars_of(figure.axes[0])) == sum(BUCKETS.values())
+    assert [bar.get_width() for bar in bars_of(figure.axes[0])][:39] == sorted(BUCKETS.values(), reverse=True)[:39]
+
+
+def test_the_rest_of_80_buckets_does_not_make_the_others_short(figures: list[Figure]) -> None:
+    buckets = {bucket.id: 1_000 - place for place, bucket in enumerate(make_buckets([512, 1024], 32))}
+
+    draw_buckets(buckets)
+
+    (axes,) = figures[0].axes
+    *others, rest = bars_of(axes)
+    assert len(buckets) == 80
+    assert (axes.get_xlim()[1] < 1_200, rest.get_width()) == (True, 1_000)
+    assert {rest.get_facecolor()}.isdisjoint(bar.get_facecolor() for bar in others)
+    assert {"41 more buckets", f"{sum(buckets.values()) - sum(range(962, 1_001)):,}"} <= {*texts_of(axes)}
 
 
 def test_every_status_has_a_colour_and_a_place_in_the_legend(figures: list[Figure]) -> None:
@@ -127,8 +140,13 @@ def test_every_status_has_a_colour_and_a_place_in_the_legend(figures: list[Figur
 def test_of_many_variants_the_smallest_share_a_row(figures: list[Figure]) -> None:
     draw_statuses({f"caption_{place}": {"ok": 100 - place, "missing": 1} for place in range(30)})
 
-    assert "11 more variants" in texts_of(figures[0].axes[0])
-    assert sum(bar.get_width() for bar in bars_of(figures[0].axes[0])) == sum(range(71, 101)) + 30
+    axes = figures[0].axes[0]
+    assert {"11 more variants", f"{sum(range(71, 82)) + 11}"} <= {*texts_of(axes)}
+    ok, missing = (bars_of(axes)[place : place + 20] for place in (0, 20))
+    assert [bar.get_width() for bar in ok][:19] == [*range(100, 81, -1)]
+    assert ok[19].get_width() + missing[19].get_width() == pytest.approx(101)  # as long as the longest
+    assert missing[19].get_width() / ok[19].get_width() == pytest.approx(11 / sum(range(71, 82)))
+    assert (ok[18].get_alpha(), ok[19].get_alpha()) == (None, 0.4)
 
 
 def test_samples_without_a_caption_are_called_that(figures: list[Figure]) -> None:

@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
@@ -39,6 +40,20 @@ def test_the_sizes_of_the_buckets_are_within_the_map() -> None:
     assert bottom < 40
     assert top > 300
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_the_legend_is_beside_the_map_and_covers_nothing_of_it() -> None:
+    figure = Figure(layout="constrained")
+    paint_sizes(figure, SIZES, title="Sizes")
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["sizes of the buckets"]
+    assert figure.axes[0].get_legend() is None
+    covered = figure.axes[0].get_tightbbox()
+    assert covered is not None
+    assert not legend.get_window_extent().overlaps(covered)
 
 
 def test_there_may_be_images_without_buckets_and_buckets_without_images() -> None:

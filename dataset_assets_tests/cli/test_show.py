@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from dataset_assets.buckets.assign import assign_buckets
 from dataset_assets.cli import main
 from dataset_assets.dataset import open_dataset
 from dataset_assets.gallery.stage import write_gallery
 from dataset_assets.records import sample_key
 from dataset_assets.settings import load_settings
+from dataset_assets.sources.scan import scan_sources
 from dataset_assets_tests import commands
 from dataset_assets_tests.commands import write_settings
-from dataset_assets_tests.datasets import TINY, add_photo, build_library
+from dataset_assets_tests.datasets import TINY, add_photo, build_library, build_partitions
 
 BROWSER = """\
 #!/bin/sh
@@ -153,16 +155,39 @@ def test_what_is_nowhere_is_told_with_all_that_can_be_given(config: Path) -> Non
 
 def test_without_a_gallery_it_says_who_writes_it(config: Path) -> None:
     folder = config.parent / "out" / "gallery"
-    assert refused("--config", config) == f"there is no gallery in {folder} yet: build writes it"
-    assert refused("000.jpg", "--open", "--config", config) == f"there is no gallery in {folder} yet: build writes it"
+    line = f"there is no gallery in {folder} yet: `dataset-assets build` writes it"
+    assert refused("--config", config) == line
+    assert refused("000.jpg", "--open", "--config", config) == line
 
     config.write_text(config.read_text() + "[gallery]\nenabled = false\n")
-    turned_off = f"there is no gallery in {folder} yet: gallery.enabled in the settings turns it off"
+    turned_off = f"there is no gallery in {folder}: gallery.enabled in the settings turns it off"
     assert refused("--config", config) == turned_off
 
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--open"], ["000.jpg"], ["000.jpg", "--open"], ["shard-0:0"], ["0" * 8], ["zebra.jpg", "--json"]],
+)
+def test_a_dataset_without_images_says_so(config: Path, arguments: list[str]) -> None:
     config.write_text(f'[dataset]\nroot = "{config.parent}/out"\n[records]\npaths = ["*.jsonl"]\n')
-    without = f"there is no gallery in {folder} yet: it is of images, and the settings have no [[sources]]"
-    assert refused("--config", config) == without
+
+    said = "there is no image to show: the settings have no [[sources]]"
+
+    assert refused(*arguments, "--config", config) == said
+    if arguments and "--open" not in arguments:
+        assert said in call("captions", "show", *arguments, "--config", config).stderr
+
+
+def test_names_in_messages_do_not_steer_the_terminal(config: Path) -> None:
+    add_photo(config.parent, "new\n\x1b[31mhills\u202e\x07.jpg")
+    with open_dataset(load_settings(config)) as dataset:
+        build_library(dataset)
+
+    near = refused("new\n\x1b[31mhills\u202e.jpg", "--config", config)
+    extra = call("show", "a", "b\n\x1b[31m", "--config", config)
+
+    assert near.startswith("there is no image new [31mhills .jpg in the last scan; near: new [31mhills .jpg. Give ")
+    assert (extra.exit_code, extra.stderr.splitlines()[-1]) == (2, "Error: Got unexpected extra argument (b [31m)")
 
 
 def test_the_gallery_opens_in_the_browser(config: Path) -> None:
@@ -181,8 +206,62 @@ def test_the_gallery_opens_at_a_sample(config: Path) -> None:
     ended, asked = browse(config, "000.jpg", "--open", "--json")
 
     assert (ended.returncode, ended.stderr, asked) == (0, "", [f"{page.as_uri()}#{key}"])
-    assert json.loads(ended.stdout) == {"gallery": str(page), "key": key, "url": asked[0], "opened": True}
+    assert json.loads(ended.stdout) == {
+        "gallery": str(page),
+        "key": key,
+        "url": asked[0],
+        "opened": True,
+        "current": True,
+    }
     assert page.stat().st_mtime_ns == before  # it is one of those that are shown anyway
+
+
+def make_old(config: Path) -> None:
+    """Give the export another image, as a build that is killed before the gallery does."""
+    add_photo(config.parent, "000.jpg", seed=99)
+    with open_dataset(load_settings(config)) as dataset:
+        scan_sources(dataset)
+        assign_buckets(dataset)
+        build_partitions(dataset)
+
+
+def test_a_page_that_is_older_than_the_export_says_so(config: Path) -> None:
+    page = add_gallery(config)
+    make_old(config)
+    before = page.stat().st_mtime_ns
+
+    for arguments in ([], ["000.jpg", "--open"]):
+        ended, asked = browse(config, *arguments)
+
+        assert ended.stderr == (
+            "warning: the gallery is not of the export as it is now; `dataset-assets build` renews it\n"
+        )
+        assert (ended.returncode, len(asked), page.stat().st_mtime_ns) == (0, 1, before)
+    assert not json.loads(browse(config, "--json")[0].stdout)["current"]
+
+
+def test_a_gallery_that_is_turned_off_is_never_written(config: Path) -> None:
+    page = add_gallery(config, images=4)
+    shown = {name for name in (f"{number:03d}.jpg" for number in range(20)) if is_on(page, name)}
+    other = next(name for name in (f"{number:03d}.jpg" for number in range(20)) if name not in shown)
+    config.write_text(config.read_text() + "enabled = false\n")
+    before = page.stat().st_mtime_ns
+
+    ended, asked = browse(config, min(shown), "--open")
+    assert (ended.stderr, asked) == ("", [f"{page.as_uri()}#{sample_key(min(shown))}"])
+    off = "gallery.enabled in the settings turns it off"
+    assert refused(other, "--open", "--config", config) == (
+        f"the gallery does not show {other}, and is not written: {off}"
+    )
+
+    make_old(config)
+    ended, asked = browse(config)
+    said = f"warning: the gallery is not of the export as it is now; it stays so: {off}\n"
+    assert (ended.stderr, asked, page.stat().st_mtime_ns) == (said, [page.as_uri()], before)
+
+
+def is_on(page: Path, name: str) -> bool:
+    return any(sample_key(name) in path.read_text() for path in page.parent.rglob("*.js"))
 
 
 def test_while_a_stage_runs_the_gallery_opens_at_what_it_shows(config: Path) -> None:
@@ -198,9 +277,7 @@ def test_a_sample_that_the_gallery_has_not_chosen_is_put_onto_it(config: Path) -
     page = add_gallery(config, images=4)
 
     def on_page() -> set[str]:
-        texts = [path.read_text() for path in page.parent.rglob("*.js")]
-        keys = {f"{number:03d}.jpg": sample_key(f"{number:03d}.jpg") for number in range(20)}
-        return {name for name, key in keys.items() if any(key in text for text in texts)}
+        return {name for name in (f"{number:03d}.jpg" for number in range(20)) if is_on(page, name)}
 
     chosen = on_page()
     other = next(name for name in sorted({f"{number:03d}.jpg" for number in range(20)} - chosen))
@@ -228,4 +305,6 @@ def test_the_gallery_does_not_open_at_what_it_cannot_show(config: Path) -> None:
 
     line = refused("tiny.jpg", "--open", "--config", config)
 
-    assert line.startswith("the gallery does not show tiny.jpg: it is not in the export: skipped_too_small: 20×20 pixels")
+    assert line.startswith(
+        "the gallery does not show tiny.jpg: it is not in the export: skipped_too_small: 20×20 pixels"
+    )

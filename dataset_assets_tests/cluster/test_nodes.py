@@ -21,10 +21,9 @@ from dataset_assets_tests.commands import write_settings
 from dataset_assets_tests.datasets import add_photos, settings_in
 from dataset_assets_tests.fakes.chat_server import ChatServer
 from dataset_assets_tests.fakes.object_proxy import ObjectProxy
-from dataset_assets_tests.objects import put, read_all
+from dataset_assets_tests.objects import make_whole, put, read_all, timeless
 from dataset_assets_tests.postgres import Server
 from dataset_assets_tests.runs import key_of
-from dataset_assets_tests.test_objects_build import make_whole, timeless
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -40,6 +40,13 @@ def test_the_folder_above_an_export_is_told_from_it(export: Path) -> None:
     assert refusal(export.parent).endswith(f"{export} has one: compare that folder")
 
 
+def test_the_folder_of_a_whole_dataset_is_told_from_its_export(export: Path, tmp_path: Path) -> None:
+    (tmp_path / "project/data").mkdir(parents=True)
+    there = export.rename(tmp_path / "project/data/export")
+
+    assert refusal(tmp_path / "project").endswith(f"{there} has one: compare that folder")
+
+
 def test_numbered_tars_are_called_what_they_are(tmp_path: Path) -> None:
     (tmp_path / "captions").mkdir()
     (tmp_path / "captions/0000.tar").write_bytes(b"")

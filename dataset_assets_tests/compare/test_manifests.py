@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from dataset_assets.compare.manifests import compare_drops, compare_settings, compare_values
-from dataset_assets.compare.records import Difference
+from dataset_assets.compare.manifests import compare_drops, compare_settings, compare_sources, compare_values
+from dataset_assets.compare.records import Difference, Sources
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,18 @@ def test_what_is_no_setting_is_no_difference_of_settings() -> None:
     assert compare_settings(a, b) == [Difference(key="divisible", a=8, b=16)]
 
 
-def test_when_a_caption_source_was_made_is_no_setting() -> None:
-    a = {"caption_sources": {"1": {"model": "x", "created_at": 1}}}
-    b = {"caption_sources": {"1": {"model": "y", "created_at": 2}}}
+def test_caption_sources_are_no_settings_and_are_counted_whatever_their_numbers() -> None:
+    title, sidecar, model = ({"backend": "sidecar", "model": name} for name in ("json:title", "txt", "vlm"))
+    prompted = model | {"user_prompt_sha256": "ab"}
+    a = {"caption_sources": {"1": title | {"created_at": 1}, "2": sidecar, "3": model}}
+    b = {"caption_sources": {"1": sidecar, "7": prompted, "8": title | {"created_at": 2}}}
 
-    assert compare_settings(a, b) == [Difference(key="caption_sources.1.model", a="x", b="y")]
+    assert compare_settings(a, b) == []
+    assert compare_sources(a, b) == Sources(both=2, a=1, b=1)
+    odds: list[dict[str, Any]] = [{}, {"caption_sources": []}, {"caption_sources": {"1": "vlm"}}]
+    for odd in odds:
+        assert compare_sources(a, odd) == Sources(both=0, a=3, b=0)
+    assert compare_sources({}, {"caption_sources": {"1": {"model": {}}}}) == Sources(both=0, a=0, b=1)
 
 
 def test_a_manifest_of_very_many_or_very_deep_values_is_no_trouble() -> None:

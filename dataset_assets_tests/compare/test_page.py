@@ -25,7 +25,7 @@ def change_everything(draft: Draft) -> None:
 
 def read_page(folder: Path) -> Any:
     (path,) = find_data(folder)
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     return json.loads(text.removeprefix('receive("compare",').removesuffix(");\n"))
 
 
@@ -112,7 +112,8 @@ def test_new_empty_and_own_folders_are_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["notes.txt", "index.html", "pictures/holiday.jpg", "data/words.js", "data/compare.mine.js", "data/compare.csv"]
+    "name",
+    ["notes.txt", "index.html", "pictures/holiday.jpg", "data/words.js", "data/compare.mine.js", "data/compare.csv"],
 )
 def test_a_folder_with_files_of_a_user_is_refused(tmp_path: Path, name: str) -> None:
     page = write(tmp_path)

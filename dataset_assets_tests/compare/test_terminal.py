@@ -5,7 +5,7 @@ from rich.console import Console
 
 from dataset_assets.compare.terminal import print_comparison
 from dataset_assets_tests.compare.pairs import add_sample, compare, draw, remove_sample, say, write_pair
-from dataset_assets_tests.exports import Draft
+from dataset_assets_tests.exports import Draft, edit_manifest
 
 ODD = "[bold]odd[/] [/red]\x1b[31m name"
 
@@ -51,6 +51,17 @@ def test_every_count_is_shown(tmp_path: Path) -> None:
     assert f"{tmp_path}/a: 5 samples in 3 tars, bucketed_shards_v1, export id " in text
     assert "both another image and another caption or variant: 1\n" in text
     assert text.endswith("\nthe samples differ\n")
+
+
+def test_other_caption_sources_are_counted_and_are_no_settings(tmp_path: Path) -> None:
+    first, second = write_pair(tmp_path, lambda draft: say(draft, "a.png", "other"))
+    assert "caption sources" not in printed(compare(first, second))
+
+    edit_manifest(second, lambda manifest: manifest["caption_sources"]["1"].update(model="vlm"))
+    text = printed(compare(first, second))
+
+    assert "caption sources: 1 in both, 1 only in A, 1 only in B\n" in text
+    assert "settings that differ" not in text
 
 
 def test_examples_say_what_was_and_what_is(tmp_path: Path) -> None:

@@ -1,10 +1,15 @@
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from dagster._serdes import serialize_value
 
 from dataset_assets.defs.graph import build_definitions
 from dataset_assets.defs.partitions import list_partitions
@@ -13,13 +18,14 @@ from dataset_assets.stages import Stage
 from dataset_assets_tests.datasets import LANDSCAPE, SQUARE, add_photo, settings_in
 from dataset_assets_tests.fakes import chat_server
 from dataset_assets_tests.fakes.chat_server import ChatServer, Reply, Request, ok
+from dataset_assets_tests.photos import encoded
 from dataset_assets_tests.runs import INDEX, checks, execute_check, failures, instance_in, key_of, materialize
 
 CAPTIONS = "captions/caption_a"
 LARGEST_EVENT = 150_000  # bytes: the event log keeps every one
 
 
-def settings_of(folder: Path, server: ChatServer, **keys: Any) -> Settings:
+def settings_of(folder: Path, server: ChatServer, sections: Mapping[str, Any] | None = None, **keys: Any) -> Settings:
     variant = {
         "name": "caption_a",
         "backend": "openai",
@@ -30,7 +36,7 @@ def settings_of(folder: Path, server: ChatServer, **keys: Any) -> Settings:
         "max_retries": 0,
         **keys,
     }
-    return settings_in(folder, captions={"variants": [variant]})
+    return settings_in(folder, captions={"variants": [variant]}, **(sections or {}))
 
 
 @pytest.fixture
@@ -84,17 +90,82 @@ def test_each_partition_says_what_was_asked_what_it_cost_and_shows_samples(
         assert {one["ok_share"] for one in said.values()} == {1.0}
         assert {one["mean_length"] for one in said.values()} > {899.0}
         assert sum(one["dagster/partition_row_count"] for one in said.values()) == 12
-        lines = [line for one in said.values() for line in one["samples"].splitlines()[2:]]
-        assert len(lines) == 12
-        assert all(line.startswith("| ![Crop of ") and "](data:image/jpeg;base64,/9j/" in line for line in lines)
-        (marked,) = [line for line in lines if "03" in line.split("|")[3]]
-        assert "<b>" not in marked
-        assert len(marked.split("|")) == 6
-        assert all("…" in line for line in lines if line is not marked)
+        shown = "\n\n".join(one["samples"] for one in said.values())
+        samples = re.findall(
+            r"^!\[Crop of (..\.jpg)]\(data:image/jpeg;base64,/9j/\S+\)\n\n```text\n\1 · ok\n([^`]+)\n```$",
+            shown,
+            re.MULTILINE,
+        )
+        assert len(samples) == 12
+        assert {text for name, text in samples if name == "03.jpg"} == {'A photo of | "03" <b>bold</b>'}
+        assert all(text.endswith("…") for name, text in samples if name != "03.jpg")
 
         server.requests.clear()
         assert run(settings, instance).success
         assert server.requests == []
+        again = metadata_of(instance)
+        assert {key: one["samples"] for key, one in again.items()} == {key: one["samples"] for key, one in said.items()}
+        assert sum(one["cost_to_date"] for one in again.values()) == pytest.approx(12 * chat_server.COST)
+        of_runs = {"cost", "prompt_tokens", "completion_tokens", "captions_per_second", "asked"}
+        assert all(of_runs.isdisjoint(one) for one in again.values())
+
+
+def test_cost_is_of_the_run_and_beside_it_stands_that_of_all_runs(photos: Path, instance: dg.DagsterInstance) -> None:
+    with ChatServer() as server:
+        assert run(settings_of(photos, server), instance).success
+        assert run(settings_of(photos, server, model="test/other", max_tokens=77), instance).success
+        add_photo(photos, "12.jpg", LANDSCAPE, seed=12)
+        assert run(settings_of(photos, server, model="test/other", max_tokens=77), instance).success
+
+    said = metadata_of(instance)
+    runs = [one["cost"] for one in said.values() if "cost" in one]
+    assert sum(runs) == pytest.approx(chat_server.COST)
+    assert sum(one["cost_to_date"] for one in said.values()) == pytest.approx((12 + 12 + 1) * chat_server.COST)
+
+
+def test_hostile_ids_and_captions_leave_an_event_small(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    noise = np.random.default_rng(0)
+    ids = [f"{number} " + "(\U0001f408<b>`" * 800 for number in range(10)]
+    images = [encoded(noise.integers(0, 256, (192, 288, 3), np.uint8), quality=100) for _ in ids]
+    pq.write_table(pa.table({"id": ids, "image": images}), tmp_path / "set.parquet")
+
+    def script(request: Request, _: int) -> Reply:
+        return ok(request.image_sha256 + "`\U0001f408\u202e|" * 5_000)
+
+    with ChatServer(script=script) as server:
+        source = {"kind": "parquet", "name": "set", "path": "set.parquet", "id": "id"}
+        sections = {"sources": [source], "shards": {"shard_size": 10}}
+        settings = settings_of(tmp_path, server, sections, user_prompt="Describe it.")
+        assert run(settings, instance).success
+        result = materialize(settings, instance, Stage.CAPTION_SELECTION, Stage.SHARDS, keys=list_partitions(instance))
+        assert result.success, failures(result)
+
+    sizes = {
+        stage: max(
+            len(serialize_value(record.event_log_entry))
+            for record in instance.fetch_materializations(key_of(stage), limit=10).records
+        )
+        for stage in (CAPTIONS, Stage.SHARDS)
+    }
+    (said,) = metadata_of(instance).values()
+    assert said["samples"].count("data:image/jpeg") == 10
+    assert 40_000 < sizes[CAPTIONS] < LARGEST_EVENT
+    assert 20_000 < sizes[Stage.SHARDS] < LARGEST_EVENT
+
+
+def test_a_warning_of_one_partition_stays_when_another_is_made(photos: Path, instance: dg.DagsterInstance) -> None:
+    def script(request: Request, _: int) -> Reply:
+        return chat_server.refusal() if request.prompt == "00.jpg" else ok("A photo.")
+
+    with ChatServer(script=script) as server:
+        settings = settings_of(photos, server)
+        first = checks(run(settings, instance))["refusals"]
+        *_, last = list_partitions(instance)
+        again = checks(materialize(settings, instance, CAPTIONS, keys=[last]))["refusals"]
+
+    assert not first.passed
+    assert not again.passed
+    assert again.metadata["answers"].value == 12
 
 
 def test_the_checks_warn_and_say_the_rate(photos: Path, instance: dg.DagsterInstance) -> None:

@@ -1,11 +1,14 @@
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from dataset_assets.charts.dataset import draw_sizes
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.defs.charts import chart_buckets, chart_release, chart_sources
+from dataset_assets.overview.images import measure_sizes
 from dataset_assets.stages import Stage
 from dataset_assets.status import load_report
 from dataset_assets_tests.datasets import settings_in
@@ -31,6 +34,16 @@ def test_sources_show_sizes_and_only_where_there_is_something_left_out_what(buil
         some = chart_sources(dataset, {**report, "drops": {"decode_errors": 2, "not_jpeg": 0}})
         assert some.keys() == {"source_sizes", "left_out"}
         assert chart_sources(dataset, {**report, "drops": {"decode_errors": 0}}).keys() == {"source_sizes"}
+
+
+def test_sources_are_shown_without_the_buckets_of_the_build_before(built: Path) -> None:
+    with open_dataset(settings_in(built)) as dataset:
+        sources = chart_sources(dataset, load_report(dataset, Stage.RAW_IMAGES))["source_sizes"]
+        buckets = chart_buckets(dataset, load_report(dataset, Stage.BUCKET_ASSIGNMENTS))["sizes_and_targets"]
+
+        assert picture_of(sources) == draw_sizes(replace(measure_sizes(dataset), targets=()))
+        assert picture_of(buckets) == draw_sizes(measure_sizes(dataset))
+        assert picture_of(sources) != picture_of(buckets)
 
 
 def test_as_many_buckets_and_reasons_as_there_are_fit_into_an_event(built: Path) -> None:

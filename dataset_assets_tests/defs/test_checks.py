@@ -4,7 +4,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dataset_assets.catalog.state import StageState, load_states, put_state
+from dataset_assets.catalog.state import StageState, drop_state, load_states, put_state
 from dataset_assets.dataset import open_dataset
 from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.stages import Stage
@@ -161,6 +161,44 @@ def test_a_check_that_is_executed_by_itself_is_of_all_partitions(built: Path, in
     assert not check.passed
     assert str(check.description).startswith("buckets/p1216x832/shard-000001.tar: ")
     assert check.metadata["shards"].value == len(list(on_disk(Layout(built / "out").export).rglob("*.tar")))
+
+
+def test_a_damaged_tar_of_another_partition_is_told_and_stops_nothing(
+    built: Path, instance: dg.DagsterInstance
+) -> None:
+    settings, layout = settings_in(built), Layout(built / "out")
+    other = next(key for key in list_partitions(instance) if key != KEY and "p832x1152" in key)
+    damage(on_disk(layout.tar("p832x1152", 0)))
+    assert not checks(execute_check(settings, instance, Stage.SHARDS, "shards_intact"))["shards_intact"].passed
+
+    result = materialize(settings, instance, *BELOW, keys=[KEY])
+
+    check = checks(result)["shards_intact"]
+    assert result.success
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert check.description == f"{other}: tars of it are to be written again"
+    assert checks(materialize(settings, instance, *BELOW, keys=[other]))["shards_intact"].passed
+
+
+def test_a_check_of_one_partition_counts_all(built: Path, instance: dg.DagsterInstance) -> None:
+    said = checks(materialize(settings_in(built), instance, *BELOW, keys=[KEY]))
+
+    tars = list(on_disk(Layout(built / "out").export).rglob("*.tar"))
+    counted = {name: said["shards_intact"].metadata[name].value for name in ("shards", "samples", "bytes")}
+    assert counted == {"shards": len(tars), "samples": 20, "bytes": sum(tar.stat().st_size for tar in tars)}
+    assert said["caption_coverage"].metadata["images"].value == 20
+
+
+def test_tars_that_were_never_read_are_told(built: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_in(built)
+    other = next(key for key in list_partitions(instance) if key != KEY)
+    with open_dataset(settings) as dataset, dataset.catalog.writing() as connection:
+        drop_state(connection, Stage.SHARDS_INTACT, other)
+
+    check = checks(materialize(settings, instance, *BELOW, keys=[KEY]))["shards_intact"]
+
+    assert not check.passed
+    assert check.description == f"{other}: its tars were not read since they were written"
 
 
 def test_a_check_that_is_executed_before_there_is_anything_says_so(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ IMAGES, RELEASED = {"resized_crops", "manifest"}, {"manifest"}
 @pytest.mark.parametrize(
     ("change", "changed"),
     [
-        ({"dataset": {"root": "elsewhere"}}, {"dataset_card"}),
+        ({"dataset": {"root": "elsewhere", "owners": ["team:data"]}}, set()),
         ({"dataset": {"description": "words"}}, {"dataset_card"}),
         ({"sources": [{"path": "elsewhere"}]}, set()),
         ({"buckets": {"base_resolutions": [128]}}, {"bucket_assignments", "manifest"}),

@@ -131,7 +131,6 @@ def test_no_stage_asks_whether_it_runs_locally_or_on_a_cluster() -> None:
 
     assert {path: words for path, words in found.items() if words} == {
         "defs/partitions.py": {"dataset_node", "node_variable", "hostname"},  # a name in metadata, and nothing else
-        "defs/captions.py": {"clusters"},  # a comment on what the pool of a model is for
         "catalog/postgres.py": {"hostname"},  # who holds a lock on a server
         "settings/captions.py": {"hostname"},  # of a URL
         "settings/automation.py": {"dagster-ray"},  # the example of a tag in a message

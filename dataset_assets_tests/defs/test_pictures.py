@@ -54,7 +54,7 @@ def test_a_long_caption_is_cut_and_runs_over_several_lines() -> None:
 
     assert name == "n" * 100 + "… · caption_x"
     assert "".join(lines) == "z" * 300 + "…"
-    assert max(map(len, lines)) <= 90
+    assert max(map(len, lines)) <= 84
 
 
 def test_what_is_said_of_a_picture_is_cut() -> None:

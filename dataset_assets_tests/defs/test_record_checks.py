@@ -72,9 +72,9 @@ def test_many_rows_that_cannot_be_used_are_a_warning_that_names_them(
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.WARN
     assert (check.metadata["rows"].value, check.metadata["dropped"].value) == (130, 30)
-    table = str(check.metadata["first_faults"].value).splitlines()
-    assert len(table) == 2 + 20
-    assert table[2].startswith("| a&#124;b.jsonl | 101 | not&#95;an&#95;object |")
+    lines = str(check.metadata["first_faults"].value).splitlines()
+    assert len(lines) == 2 + 20
+    assert lines[1] == "a|b.jsonl, line 101: not_an_object: a list"
 
 
 def test_no_records_are_a_warning(tmp_path: Path, instance: dg.DagsterInstance) -> None:
@@ -134,3 +134,17 @@ def test_a_check_that_is_executed_by_itself_is_of_all_ranges(tmp_path: Path, ins
 
     assert check.passed
     assert {name: value.value for name, value in check.metadata.items()} == {"captions": 100, "members": 100}
+
+
+def test_a_fault_of_another_range_is_told_and_stops_nothing(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_for(tmp_path, trainer={})
+    write(tmp_path / "a.jsonl", lines_of(range(100)))
+    build(settings, instance)
+    edit_report(settings, Stage.CAPTIONS_1KTAR, KEYS[0], members={})
+
+    result = materialize(settings, instance, *RANGES, keys=[KEYS[1]])
+
+    check = checks(result)["members_add_up"]
+    assert result.success
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert (check.metadata["captions"].value, check.metadata["members"].value) == (100, 80)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset_assets.captions.reports.explain import explain_image
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DropReason
 from dataset_assets.gallery.stage import write_gallery
@@ -100,6 +101,13 @@ def test_each_says_why_and_shows_what_can_be_seen(everything: Path) -> None:
         "20×20 pixels; the smallest bucket of its shape, p1024x1024, needs at least 64×64"
     )
     assert found["empty.jpg"]["detail"] == "the file is empty"
+    assert found["blank.jpg"]["why"] == (
+        "left out (skipped_blank_image): 0.00% of the crop differs from one plain tone, and less than blank_spread, "
+        "0.20%, is blank"
+    )
+    assert {name for name, one in found.items() if one["why"]} == {
+        "blank.jpg", "placeholder.jpg", "unseen.jpg", *(f"uncaptioned {seed}.jpg" for seed in range(4)),
+    }  # fmt: skip
     assert found["cut.jpg"]["detail"] != ""
     sizes = {name: (one["thumb"] or {}).get("w", 0) for name, one in found.items()}
     assert {name: width for name, width in sizes.items() if name.startswith(("cut", "empty", "text", "bomb"))} == {
@@ -112,6 +120,22 @@ def test_each_says_why_and_shows_what_can_be_seen(everything: Path) -> None:
     assert (found["empty.jpg"]["width"], found["empty.jpg"]["height"]) == (0, 0)
     with Image.open(everything / "out" / "gallery" / found["blank.jpg"]["thumb"]["path"]) as image:
         assert image.size == (72, 48)
+
+
+def test_what_was_said_is_there_as_the_command_says_it(everything: Path) -> None:
+    with opened(everything, drops=10_000, **SECTIONS) as dataset:
+        write_gallery(dataset)
+        told = explain_image(dataset, "placeholder.jpg")
+    found = {one["image_id"]: one for one in read_gallery(everything)["left_out"]}
+
+    assert found["placeholder.jpg"]["why"] == told.why
+    assert "left out (skipped_placeholder): selector 1 (caption_model) gave a placeholder" in told.why
+    (said,) = [one for one in found["placeholder.jpg"]["captions"] if one["text"]]
+    assert (said["variant"], said["status"], said["text"]) == (MODEL, "placeholder", "A placeholder.")
+    assert said["findings"] == ["placeholder"]
+    assert [one["text"] for one in found["unseen.jpg"]["captions"] if one["text"]] == ["I see no image."]
+    assert found["tiny 0.jpg"]["captions"] == found["cut.jpg"]["captions"] == []
+    assert found["uncaptioned 0.jpg"]["why"].startswith("no selector has a caption for it, so it is left out: ")
 
 
 def test_examples_are_those_with_the_smallest_keys(everything: Path) -> None:

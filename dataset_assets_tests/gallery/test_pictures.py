@@ -44,6 +44,34 @@ def test_a_picture_has_a_longer_side_of_at_most_so_many_pixels(
     assert fit(size, side) == fitted
 
 
+@pytest.mark.parametrize(
+    ("content", "sizes", "drawn"),
+    [
+        (b"", {}, 1),
+        (b"torn", {}, 0),  # nothing is known of it
+        (b"torn", {"large": 4}, 0),
+        (b"torn", {"large": 5}, 1),
+        (b"torn", {"thumb": 1}, 1),
+    ],
+)
+def test_a_picture_that_is_empty_or_not_as_it_was_written_is_made_again(
+    tmp_path: Path, content: bytes, sizes: dict[str, int], drawn: int
+) -> None:
+    with opened(tmp_path) as dataset:
+        album = Album(dataset, anew=False)
+        large, thumb = want(album)
+        album.draw(Silence())
+        whole = (page_of(dataset) / large.path).read_bytes()
+        (page_of(dataset) / large.path).write_bytes(content)
+
+        names = {"large": large.path, "thumb": thumb.path}
+        again = Album(dataset, anew=False, written={names[name]: size for name, size in sizes.items()})
+        want(again)
+        assert again.draw(Silence()) == drawn
+        made = drawn and "thumb" not in sizes
+        assert (page_of(dataset) / large.path).read_bytes() == (whole if made else content)
+
+
 def test_a_picture_is_made_once(tmp_path: Path) -> None:
     with opened(tmp_path) as dataset:
         album = Album(dataset, anew=False)

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from dataset_assets.dataset import Dataset, open_dataset
-from dataset_assets.errors import OrderError
+from dataset_assets.errors import IncompleteError, OrderError
 from dataset_assets.freshness import Verdict
 from dataset_assets.gallery import stage
 from dataset_assets.gallery.pictures import Album
-from dataset_assets.gallery.stage import is_current, is_shown, write_gallery
+from dataset_assets.gallery.stage import is_current, is_shown, tell_missing, write_gallery
 from dataset_assets.records import sample_key
 from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.work import Work
-from dataset_assets_tests.datasets import LANDSCAPE, add_photo, build_library, settings_in
+from dataset_assets_tests.datasets import LANDSCAPE, TINY, add_photo, build_library, settings_in
 from dataset_assets_tests.gallery.written import find_files, list_pictures, name_data, opened, read_gallery
 
 GALLERY = (Stage.GALLERY, "")
@@ -225,6 +225,51 @@ def test_a_sample_that_is_asked_for_is_shown_until_the_page_is_written_again(bui
         build_library(dataset)
         assert other not in keys_of(built)
     check_page(built)
+
+
+def test_findings_on_the_page_are_those_of_the_settings_where_no_other_caption_is_selected(built: Path) -> None:
+    with opened(built) as dataset:
+        write_gallery(dataset)
+    changed = {"review": {"min_words": 9}}
+    with opened(built, captions=changed) as dataset:
+        gallery = build_library(dataset).gallery
+    assert gallery is not None
+    assert not gallery.reused
+    found = {
+        finding for one in read_gallery(built)["samples"] for said in one["captions"] for finding in said["findings"]
+    }
+    assert found == {"too_short"}
+
+
+def test_where_there_is_no_page_it_is_said_why(built: Path, tmp_path: Path) -> None:
+    with opened(tmp_path / "new") as dataset:
+        assert tell_missing(dataset) == (
+            f"there is no gallery in {dataset.layout.gallery} yet: `dataset-assets build` writes it"
+        )
+    with open_dataset(settings_in(built, gallery={"enabled": False})) as dataset:
+        assert tell_missing(dataset).endswith("gallery.enabled in the settings turns it off")
+    with opened(built) as dataset:
+        assert tell_missing(dataset).endswith("`dataset-assets build` writes it")
+
+
+@pytest.mark.parametrize(
+    ("captions", "counts"),
+    [({}, "skipped_too_small 2"), ({"missing_caption_policy": "drop"}, "skipped_no_caption 3, skipped_too_small 2")],
+)
+def test_where_nothing_is_exported_it_is_said_what_became_of_the_images(
+    tmp_path: Path, captions: dict[str, Any], counts: str
+) -> None:
+    for seed in range(2):
+        add_photo(tmp_path, f"tiny {seed}.jpg", TINY, seed=seed)
+    for seed in range(3 if captions else 0):
+        add_photo(tmp_path, f"{seed}.jpg", seed=seed)
+    with opened(tmp_path, captions=captions) as dataset:
+        with pytest.raises(IncompleteError, match="there is nothing to export"):
+            build_library(dataset)
+        assert tell_missing(dataset) == (
+            f"there is no gallery: nothing is exported of {5 if captions else 2} images seen ({counts}); "
+            "`dataset-assets show IMAGE` says why of each"
+        )
 
 
 def test_it_is_known_which_samples_the_page_shows(built: Path) -> None:

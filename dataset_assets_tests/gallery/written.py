@@ -24,7 +24,7 @@ def read_gallery(folder: Path) -> dict[str, Any]:
     data: dict[str, Any] = {"samples": []}
     page = folder / "out" / "gallery"
     for path in find_data(page):
-        name, _, value = path.read_text().removeprefix('receive("').removesuffix(");\n").partition('",')
+        name, _, value = path.read_text(encoding="utf-8").removeprefix('receive("').removesuffix(");\n").partition('",')
         if name.startswith("samples-"):
             data["samples"] += json.loads(value)
         else:

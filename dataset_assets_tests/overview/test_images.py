@@ -9,7 +9,7 @@ from dataset_assets.catalog.images import insert_images, known_images
 from dataset_assets.catalog.slots import take_slots
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.images.geometry import cover_size
-from dataset_assets.overview.images import SHARES, Measured, bin_kept, bin_sizes, measure_kept, measure_sizes
+from dataset_assets.overview.images import SHARES, Measured, bin_kept, bin_sizes, has_crops, measure_kept, measure_sizes
 from dataset_assets.settings import Settings
 from dataset_assets_tests.catalog.rows import image
 from dataset_assets_tests.datasets import settings_in
@@ -111,3 +111,8 @@ def test_each_share_is_that_of_the_crop_that_is_made() -> None:
             expected[min(SHARES - 1, SHARES * width * height // (across * down))] += 1
 
         assert bin_kept(measured(*sizes), np.full((20, 2), bucket.target)).counts == tuple(expected)
+
+
+def test_files_that_are_passed_through_have_no_crops(tmp_path: Path) -> None:
+    assert has_crops(settings_in(tmp_path))
+    assert not has_crops(settings_in(tmp_path, images={"mode": "passthrough_jpeg"}))

@@ -98,6 +98,8 @@ def make_left_out(number: int, reason: str = "skipped_too_small", *, seen: bool 
     return LeftOut(
         reason=reason,
         detail=f"detail {number}",
+        why="",
+        captions=(),
         image_id=f"photos/small-{number}.jpg",
         source="photos",
         uri=f"/data/photos/small-{number}.jpg",

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,45 @@ def test_a_reason_in_the_header_leads_to_its_examples(page: Browser, gallery: Pa
 
 def test_an_address_that_says_nonsense_shows_the_samples(page: Browser, gallery: Path) -> None:
     page.open(f"{gallery.as_uri()}#samples?bucket=none&q=%E0%A4%A&x=1")
-    assert page.text("#none").startswith("No sample fits.")
+    assert page.text("#none").startswith("No sample fits. The export has no bucket none. ")
+    assert page.run("return document.querySelector('[name=bucket]').selectedOptions[0].text") == "none (0)"
+    page.find("#clear-none").click()
+    assert page.text("#found") == "30 samples"
+    assert page.run("return document.querySelector('[name=bucket]').selectedOptions[0].text") == "all buckets"
+    assert "none (0)" not in page.texts("[name=bucket] option")
     page.open(f"{gallery.as_uri()}#%E0%A4%A")
     assert "not among those" in page.text("#notice")
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ("variant=caption_other", "No sample that is shown has a caption of caption_other."),
+        ("status=lost", "No sample that is shown has a caption with the status lost."),
+        ("variant=-", "Every sample that is shown has a caption."),
+    ],
+)
+def test_a_filter_that_nothing_has_is_said(page: Browser, tmp_path: Path, filters: str, said: str) -> None:
+    page.open(f"{write_gallery_page(tmp_path, [make_sample(0)]).as_uri()}#samples?{filters}")
+    assert page.text("#none").startswith(f"No sample fits. {said} ")
+
+
+@pytest.mark.parametrize("digits", [8, 9, 64])
+def test_eight_digits_of_a_key_are_enough_as_for_the_command(page: Browser, gallery: Path, digits: int) -> None:
+    page.open(f"{gallery.as_uri()}#{make_sample(12).key[:digits].upper()}")
+    assert page.text("#sample-name") == "photos/photo-0012.jpg"
+    page.find("#next").click()
+    assert page.run("return location.hash") == f"#{make_sample(13).key}"
+
+
+def test_fewer_digits_are_no_key_and_several_keys_no_sample(page: Browser, tmp_path: Path) -> None:
+    samples = [replace(make_sample(number), key=f"00000000{number}".ljust(64, "0")) for number in range(3)]
+    address = write_gallery_page(tmp_path, samples).as_uri()
+    page.open(f"{address}#0000000")
+    assert page.text("#notice") == "This sample is not among those that the gallery shows: 0000000"
+    page.open(f"{address}#00000000")
+    assert page.text("#notice") == "3 samples have a key that begins so: 00000000"
+    assert not page.run("return document.getElementById('sample').open")
 
 
 def test_a_key_that_is_not_shown_is_said(page: Browser, gallery: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dataset_assets_tests.browser import Browser
-from dataset_assets_tests.pages.shown import make_left_out, make_near, make_sample, write_gallery_page
+from dataset_assets_tests.pages.shown import make_left_out, make_near, make_said, make_sample, write_gallery_page
 
 pytestmark = pytest.mark.browser
 
@@ -53,6 +53,7 @@ def test_a_long_detail_is_shown_at_a_click(page: Browser, tmp_path: Path) -> Non
     page.open(f"{write_gallery_page(tmp_path, [], left_out=[image]).as_uri()}#left-out")
     assert "long" not in page.text(".example")
     page.find(".example details.detail summary").click()
+    page.wait("document.querySelector('.example details.detail button')")
     page.find(".example details.detail button").click()
     assert page.text(".example details.detail").count("long") == 500
 
@@ -77,11 +78,39 @@ def test_numbers_say_the_whole_dataset(page: Browser, gallery: Path) -> None:
     labels = page.run("return [...document.querySelectorAll('[role=img]')].map((chart) => chart.ariaLabel)")
     assert labels == [
         "Sizes of 76 source images, with 3 targets.",
-        "Histogram of 36 images. Most, 30, are at 95 % to 100 %.",
+        "Histogram of 36 images with a slot. Most, 30, are at 95 % to 100 %.",
         "Histogram of 33 samples. Most, 30, are at 20 to 40.",
     ]
+    assert "Images that have a slot, exported or not" in cards["Kept area"]
+    assert "Images that have a slot, exported or not" in cards["Captions by status"]
+    assert "by the size that they are brought to" in cards["Buckets"]
     page.find("section[aria-label='Kept area'] summary").click()
     assert "75 % 80 % 1\n80 % 85 % 2\n85 % 90 % 3\n95 % 100 % 30" in page.text("section[aria-label='Kept area'] tbody")
+
+
+def test_where_sources_are_passed_through_buckets_are_plans_and_all_is_kept(page: Browser, tmp_path: Path) -> None:
+    index = write_gallery_page(tmp_path, [make_sample(0)], image_mode="passthrough_jpeg")
+    page.open(f"{index.as_uri()}#numbers")
+    assert "Kept area" not in page.texts("#numbers-box h3")
+    assert "which is only the plan of a size" in page.text("section[aria-label=Buckets]")
+    assert "brought to" not in page.text("#numbers-box")
+
+
+def test_what_a_crop_or_captions_left_out_says_why_and_what_was_said(page: Browser, tmp_path: Path) -> None:
+    why = f"left out (skipped_placeholder): selector 0 (caption_long) gave a placeholder{', and more' * 20}"
+    said = replace(
+        make_said("caption_long", "A placeholder.", status="placeholder"), findings=("placeholder", "too_short")
+    )
+    long = replace(make_said("caption_short", "🚤 word " * 3_000), text="🚤 word " * 1_000, length=21_000)
+    image = replace(make_left_out(1, "skipped_placeholder"), detail="", why=why, captions=(said, long))
+    page.open(f"{write_gallery_page(tmp_path, [], left_out=[image]).as_uri()}#left-out")
+    assert page.text(".example .why") == why
+    assert page.text(".example .heard li") == "caption_long placeholder too_short\nA placeholder.\n" + said.detail
+    assert page.texts(".example .heard b") == ["caption_long", "caption_short"]
+    page.find(".example details.said-text summary").click()
+    page.wait("document.querySelector('.example details.said-text button')")
+    assert "The page has the first 7,000 of 21,000 characters." in page.text(".example details.said-text")
+    assert page.faults() == []
 
 
 def test_bars_are_as_long_and_shapes_as_wide_as_they_should_be(page: Browser, tmp_path: Path) -> None:

@@ -54,6 +54,28 @@ def test_the_crops_box_lies_where_it_is_in_the_source(page: Browser, tmp_path: P
     assert page.text(".origin figcaption") == "The crop keeps 40 % of the source's 3072 × 3172"
 
 
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ((540, 700), "540 × 700"),
+        ((700, 540), "540 × 700, which lies in its file as 700 × 540 and is turned by its EXIF"),
+    ],
+)
+def test_a_source_that_is_passed_through_is_neither_cropped_nor_scaled(
+    page: Browser, tmp_path: Path, stored: tuple[int, int], said: str
+) -> None:
+    sample = replace(
+        make_sample(0), image_mode="passthrough_jpeg", quality=0, subsampling="source", src_w=540, src_h=700,
+        w=stored[0], h=stored[1], bytes=98_000, box=(0.0, 0.0, 1.0, 1.0), scale=0.83,
+    )  # fmt: skip
+    page.open(f"{write_gallery_page(tmp_path, [sample]).as_uri()}{link(0)}")
+    assert page.text(".crop figcaption") == f"As it is in the export: {said}, 98 kB"
+    assert page.text(".origin figcaption") == "The export has the whole source: nothing is cropped"
+    assert page.find_all(".origin .box") == []
+    assert facts(page)["Sizes"] == f"{said}; nothing is scaled"
+    assert "0.83" not in page.text("#sample")
+
+
 def test_a_small_crop_is_shown_twice_as_large_and_no_larger(page: Browser, tmp_path: Path) -> None:
     sample = make_sample(0)
     write_gallery_page(tmp_path, [replace(sample, large=replace(sample.large, w=128, h=128), uri=sample.image_id)])

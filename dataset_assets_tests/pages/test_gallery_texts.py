@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 
 from dataset_assets.gallery.records import LeftOut, NearImage, Said, Sample
+from dataset_assets.gallery.stage import write_gallery
 from dataset_assets.pages.write import write_page
+from dataset_assets.records import sample_key
 from dataset_assets_tests.browser import PHONE, Browser
+from dataset_assets_tests.datasets import LANDSCAPE, add_photo, build_library
+from dataset_assets_tests.gallery.written import opened
 from dataset_assets_tests.pages.shown import make_left_out, make_near, make_said, make_sample, write_gallery_page
 
 pytestmark = pytest.mark.browser
@@ -39,7 +43,7 @@ def write_hostile(folder: Path, text: str) -> Path:
     sample: Sample = replace(
         fill(make_sample(0), text), captions=(said, replace(said, won=True)), length=len(text), near=1
     )
-    left_out: LeftOut = fill(make_left_out(1), text)
+    left_out: LeftOut = replace(fill(make_left_out(1), text), captions=(said,))
     group = make_near([sample, make_sample(1)])
     images: list[NearImage] = [fill(image, text) for image in group.images]
     return write_gallery_page(
@@ -103,11 +107,32 @@ def test_a_megabyte_of_text_is_cut_and_can_be_seen_whole(page: Browser, tmp_path
     assert page.run("return document.getElementById('sample-body').scrollWidth") <= PHONE[0]
     assert len(page.texts(".winner p")[0]) == 601
     assert page.text(".winner button") == "Show all 1,080,000 characters"
+    assert "The page has the first" not in page.text(".winner")
     page.run("document.querySelector('.winner button').click()")
     assert page.texts(".winner p") == [text]
     page.run("document.querySelector('.winner button').click()")
     assert len(page.texts(".winner p")[0]) == 601
     assert page.run("return document.title.length") < 200
+
+
+def test_a_caption_that_the_build_cut_says_so_before_it_is_opened(page: Browser, tmp_path: Path) -> None:
+    text = "🚤 word " * 10_000
+    add_photo(tmp_path, "boat.jpg", LANDSCAPE, caption=text)
+    add_photo(tmp_path, "lake.jpg", LANDSCAPE, seed=2, caption=text[:1_400])
+    with opened(tmp_path) as dataset:
+        build_library(dataset)
+        write_gallery(dataset)
+    index = (tmp_path / "out" / "gallery" / "index.html").as_uri()
+    page.open(f"{index}#{sample_key('boat.jpg')}")
+    assert page.text(".winner .quiet") == "The page has the first 20,000 of 69,999 characters."
+    assert page.text(".winner button") == "Show these 20,000 characters"
+    page.find(".winner button").click()
+    assert page.texts(".winner p")[0] == text[:20_000]
+    assert page.text(".winner button") == "Show less"
+    assert page.text(".winner .quiet") == "The page has the first 20,000 of 69,999 characters."
+    page.open(f"{index}#{sample_key('lake.jpg')}")
+    assert page.text(".winner button") == "Show all 1,399 characters"
+    assert page.find_all(".winner .quiet") == []
 
 
 def test_half_a_character_does_not_stop_the_page(page: Browser, tmp_path: Path) -> None:

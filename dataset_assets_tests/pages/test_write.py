@@ -116,7 +116,7 @@ def test_killed_at_any_file_the_page_has_the_old_data_or_the_new(
     write_page(tmp_path, "gallery", old)
     calls = []
 
-    def killing(whole: Callable[..., None]) -> Callable[..., None]:
+    def killing(whole: Callable[..., object]) -> Callable[..., None]:
         def killed(path: Path, *content: bytes) -> None:
             calls.append(path)
             if len(calls) <= step or late:

@@ -11,6 +11,7 @@ from dataset_assets.posts import gather, parse
 from dataset_assets.posts.choose import choose_captions
 from dataset_assets.posts.index import index_records, list_faults
 from dataset_assets.stages import Stage
+from dataset_assets.storage.atomic import write_bytes
 from dataset_assets_tests.datasets import on_disk
 from dataset_assets_tests.posts.given import (
     caption_as_card,
@@ -278,7 +279,7 @@ def test_a_damaged_parsed_file_is_named_and_read_again(tmp_path: Path) -> None:
         (path,) = dataset.layout.parsed.glob("*.parquet")
         data = bytearray(path.read_bytes())
         data[4:40] = bytes(36)
-        path.write_bytes(data)
+        write_bytes(path, bytes(data))
         with pytest.raises(DamagedError, match="was damaged and has been removed: build again"):
             choose_captions(dataset, "00-01")
 

@@ -11,6 +11,7 @@ from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import DatasetError, StorageError
 from dataset_assets.release.describe import describe_sample
 from dataset_assets.sources.scan import scan_sources
+from dataset_assets_tests.catalog.rows import add_images
 from dataset_assets_tests.datasets import SQUARE, TINY, add_photo, build_library, caption, partition_keys, settings_in
 from dataset_assets_tests.photos import jpeg
 
@@ -77,6 +78,29 @@ def test_an_image_that_has_no_tar_yet(dataset: Dataset, built: Path) -> None:
     told = describe_sample(dataset, "new.jpg")
 
     assert (told.stored, told.missing) == (None, "it is not made yet")
+
+
+@pytest.mark.parametrize("name", ["shard-000000:3.jpg", "p1216x832/shard-000000.tar:0 b.jpg"])
+def test_an_image_that_is_called_like_a_sample_of_a_tar_is_that_image(built: Path, name: str) -> None:
+    (built / "raw" / name).parent.mkdir(exist_ok=True)
+    shutil.copy(built / "raw" / "000.jpg", built / "raw" / name)
+    with open_dataset(settings_in(built)) as dataset:
+        build_library(dataset)
+
+        for typed in (name, str(built / "raw" / name)):
+            assert describe_sample(dataset, typed).now.image_id == name
+        with pytest.raises(DatasetError, match="behind the colon comes which sample"):
+            describe_sample(dataset, "shard-000000:4.jpg")
+
+
+def test_an_id_that_is_a_tar_and_a_number_is_that_image(dataset: Dataset) -> None:
+    name = "p1216x832/shard-000000:0"
+    before = describe_sample(dataset, name).now.image_id
+    with dataset.catalog.writing() as connection:
+        add_images(connection, name)
+
+    assert before != name
+    assert describe_sample(dataset, name).now.image_id == name
 
 
 def test_what_the_next_build_changes(dataset: Dataset, built: Path) -> None:

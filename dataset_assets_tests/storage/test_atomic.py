@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from dataset_assets.errors import StorageError
-from dataset_assets.storage.atomic import remove, sweep, write_bytes, writing
+from dataset_assets.storage.atomic import remove, settle, sweep, write_bytes, writing
+from dataset_assets.storage.objects import ObjectPath
 from dataset_assets_tests import children
+from dataset_assets_tests.fakes.object_proxy import ObjectProxy
 
 KILLED = """
 import os, signal, sys
@@ -185,3 +187,42 @@ def test_sweep_leaves_what_a_living_process_writes(tmp_path: Path) -> None:
 
     assert sweep([tmp_path]) == 0
     assert theirs.exists()
+
+
+def test_a_finished_file_gets_its_name(tmp_path: Path) -> None:
+    made, place = tmp_path / ".b.made", tmp_path / "b"
+    made.write_bytes(b"new")
+    place.write_bytes(b"old")
+
+    settle(made, place)
+
+    assert names(tmp_path) == {"b"}
+    assert place.read_bytes() == b"new"
+
+
+def test_a_finished_file_that_is_not_there_leaves_what_was(tmp_path: Path) -> None:
+    place = tmp_path / "b"
+    place.write_bytes(b"old")
+
+    with pytest.raises(StorageError, match=r"cannot write .*b: No such file"):
+        settle(tmp_path / "a", place)
+
+    assert place.read_bytes() == b"old"
+
+
+def test_a_finished_file_is_sent_whole(tmp_path: Path, object_root: ObjectPath, object_proxy: ObjectProxy) -> None:
+    made, place = tmp_path / "made", object_root / "trainer" / "b"
+    for data in (b"small", bytes(range(256)) * 80_000):
+        made.write_bytes(data)
+
+        settle(made, place)
+
+        assert place.read_bytes() == data
+        assert names(tmp_path) == set()
+
+    made.write_bytes(b"another")
+    object_proxy.fail("error", "PUT", "trainer/b", times=100)
+    with pytest.raises(StorageError, match=rf"^cannot write {place}: "):
+        settle(made, place)
+    assert place.read_bytes() == data
+    assert names(tmp_path) == {"made"}

@@ -13,6 +13,7 @@ from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.freshness import fingerprint, list_inputs
 from dataset_assets.settings import parse_settings
 from dataset_assets.stages import Stage
+from dataset_assets.storage.location import Location
 from dataset_assets.storage.parquet import writing_table
 from dataset_assets.work import Outcome, begin
 
@@ -73,7 +74,7 @@ def _digest(texts: list[tuple[int, str]]) -> str:
     return sha256(repr(texts).encode()).hexdigest()
 
 
-def write_chosen(path: Path, groups: Iterable[list[dict[str, Any]]], columns: Iterable[str]) -> None:
+def write_chosen(path: Location, groups: Iterable[list[dict[str, Any]]], columns: Iterable[str]) -> None:
     """Write a table of chosen captions: a row group for each of `groups`."""
     schema = pa.schema([("id", pa.int64()), ("tar", pa.int32()), *((name, pa.large_string()) for name in columns)])
     with writing_table(path, schema, compression="none", ranged=["id", "tar"], repeating=["tar"]) as table:

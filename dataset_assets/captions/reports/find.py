@@ -27,7 +27,7 @@ def find_image(dataset: Dataset, name: str, *, also: str = "") -> NamedImage:
     given where it was asked for, with a comma.
     """
     with dataset.catalog.reading() as connection:
-        found = images_at(connection, _list_places(dataset, name)) or images_named(connection, _spell(name))
+        found = _find_named(dataset, connection, name)
         if not found and _KEY.fullmatch(name.lower()):
             found = _find_by_key(connection, name.lower())
         near = [] if found else _find_near(name, list_names(connection))
@@ -43,6 +43,16 @@ def find_image(dataset: Dataset, name: str, *, also: str = "") -> NamedImage:
     places = [_describe_place(dataset, one) for one in meant[:_LISTED]]
     more = f" and {len(meant) - _LISTED:,} more" if len(meant) > _LISTED else ""
     raise DatasetError(f"{name} may be any of {len(meant):,} images: {', '.join(places)}{more}. Give one of these")
+
+
+def is_named(dataset: Dataset, name: str) -> bool:
+    """Return whether a text is the whole image_id or the path of an image, removed ones too."""
+    with dataset.catalog.reading() as connection:
+        return bool(_find_named(dataset, connection, name))
+
+
+def _find_named(dataset: Dataset, connection: Connection, name: str) -> list[NamedImage]:
+    return images_at(connection, _list_places(dataset, name)) or images_named(connection, _spell(name))
 
 
 def _spell(name: str) -> set[str]:

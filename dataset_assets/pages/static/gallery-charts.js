@@ -28,8 +28,8 @@ function makeShape(w, h) {
   );
 }
 
-/** Return a histogram; `name` says an edge in words, `what` is counted. */
-function makeHistogram(histogram, name, what) {
+/** Return a histogram; `name` says an edge in words, `what` is counted, `many` of it. */
+function makeHistogram(histogram, name, what, many = `${what}s`) {
   const { edges, counts } = histogram;
   const most = Math.max(...counts, 0);
   const all = counts.reduce((sum, number) => sum + number, 0);
@@ -38,7 +38,7 @@ function makeHistogram(histogram, name, what) {
   const peak = counts.indexOf(most);
   const bars = counts.map((number, index) =>
     make("i", {
-      title: `${span(index)}: ${several(number, what)}`,
+      title: `${span(index)}: ${several(number, what, many)}`,
       style: { height: `${number ? Math.max(1, (100 * number) / most) : 0}%` },
     }),
   );
@@ -51,14 +51,14 @@ function makeHistogram(histogram, name, what) {
       {
         className: "histogram",
         role: "img",
-        ariaLabel: `Histogram of ${several(all, what)}. Most, ${count(most)}, are at ${span(peak)}.`,
+        ariaLabel: `Histogram of ${several(all, what, many)}. Most, ${count(most)}, are at ${span(peak)}.`,
       },
       bars,
     ),
     make("div", { className: "ticks", ariaHidden: "true" }, ticks),
     makeTable(
       "As a table",
-      ["From", "To", sentence(`${what}s`)],
+      ["From", "To", sentence(many)],
       counts
         .map((number, index) => [name(edges[index]), name(edges[index + 1]), number])
         .filter(([, , number]) => number),

@@ -5,6 +5,13 @@
 // number of columns in gallery-grid.css divides it, so that no row shows where a list ends.
 const CHUNK = 120;
 
+// What is said of a filter's value that is not among its choices: buckets are all here, of the rest those of samples.
+const NOT_HERE = {
+  bucket: "The export has no bucket ",
+  variant: "No sample that is shown has a caption of ",
+  status: "No sample that is shown has a caption with the status ",
+};
+
 const grid = {
   all: [],
   shown: [], // those that the filters leave
@@ -47,10 +54,13 @@ function showGrid(state) {
   const words = fold(state.q).split(/\s+/).filter(Boolean);
   grid.shown = grid.all.filter((sample) => fits(sample, state, words));
   const form = document.getElementById("filters").elements;
-  for (const name of FILTERS) if (form[name].value !== state[name]) form[name].value = state[name];
+  const unknown = FILTERS.filter((name) => !fillFilter(form[name], state[name]));
   const filtered = FILTERS.some((name) => state[name]);
   document.getElementById("clear").hidden = !filtered;
   document.getElementById("none").hidden = grid.shown.length > 0;
+  document
+    .getElementById("unknown")
+    .replaceChildren(...unknown.flatMap((name) => tellUnknown(name, state[name])));
   document.getElementById("clear-none").hidden = !filtered;
   document.getElementById("found").textContent = filtered
     ? `${count(grid.shown.length)} of ${several(grid.all.length, "sample")}`
@@ -158,6 +168,24 @@ function makePicture(picture, alt) {
 
 function fillChoices(select, all, choices) {
   select.replaceChildren(...[["", all], ...choices].map(([value, name]) => make("option", { value }, name)));
+}
+
+function tellUnknown(name, value) {
+  if (value === NO_CAPTION) return ["Every sample that is shown has a caption. "];
+  return [NOT_HERE[name], give("span", cut(value, 200)), ". "];
+}
+
+/** Let a filter show a value; one that is no choice of it becomes one until another is asked for. Return if it is one. */
+function fillFilter(field, value) {
+  for (const option of field.querySelectorAll("[data-unknown]")) option.remove();
+  const known = !field.options || [...field.options].some((option) => option.value === value);
+  if (!known) {
+    const option = make("option", { value }, `${cut(value, 60)} (0)`);
+    option.dataset.unknown = "";
+    field.append(option);
+  }
+  if (field.value !== value) field.value = value;
+  return known;
 }
 
 /** Return each value with how often it is there, the most frequent first. */

@@ -3,17 +3,33 @@
 
 /** Fill the view of the numbers. */
 function showNumbers(overview) {
+  const passed = overview.image_mode === "passthrough_jpeg"; // then all of each source is kept
   document.getElementById("numbers-box").replaceChildren(
     card("Counts", "", listCounts(overview)),
     card("Captions that won", "Samples of the export by the variant of their caption.", listSelected(overview)),
-    card("Buckets", "Images of the export by the size that they are brought to.", listBuckets(overview), "wide"),
-    card("Source sizes", "Usable images, whether they are exported or not.", makeSizes(overview.sizes)),
-    card("Captions by status", "Images by what became of asking for a caption.", listStatuses(overview)),
     card(
-      "Kept area",
-      "The share of each source's area that its crop keeps.",
-      makeHistogram(overview.kept, (edge) => `${Math.round(100 * edge)} %`, "image"),
+      "Buckets",
+      passed
+        ? "Images of the export by bucket, which is only the plan of a size: the files are the sources as they are."
+        : "Images of the export by the size that they are brought to.",
+      listBuckets(overview),
+      "wide",
     ),
+    card("Source sizes", "Usable images, whether they are exported or not.", makeSizes(overview.sizes)),
+    card(
+      "Captions by status",
+      "Images that have a slot, exported or not, by what became of asking for a caption.",
+      listStatuses(overview),
+    ),
+    ...(passed
+      ? []
+      : [
+          card(
+            "Kept area",
+            "Images that have a slot, exported or not, by the share of the source's area that the crop keeps.",
+            makeHistogram(overview.kept, (edge) => `${Math.round(100 * edge)} %`, "image with a slot", "images with a slot"),
+          ),
+        ]),
     card(
       "Caption lengths",
       "Characters of the captions of the export.",

@@ -73,10 +73,31 @@ function showDropped(image) {
     showThumb(image),
     shorten(image.image_id, "id"),
     image.detail ? shorten(image.detail, "detail") : null,
+    image.why ? make("div", { className: "why small" }, clamp(image.why)) : null,
+    image.captions.length ? make("ul", { className: "heard small", role: "list" }, image.captions.map(showHeard)) : null,
     give("p", where, { className: "quiet small" }),
     image.uri && image.uri !== image.image_id
       ? make("details", { className: "quiet small" }, make("summary", {}, "Where it lies"), clamp(image.uri))
       : null,
+  );
+}
+
+/** Return what one caption source says of an image that is left out. */
+function showHeard(said) {
+  const found = said.findings.filter((finding) => finding !== said.status);
+  return make(
+    "li",
+    {},
+    make(
+      "p",
+      {},
+      givePath("b", said.variant),
+      " ",
+      make("span", { className: `tag ${STATUS_TAGS[said.status] ?? ""}` }, said.status),
+      found.flatMap((finding) => [" ", give("span", finding, { className: "tag warn" })]),
+    ),
+    said.text ? shorten(said.text, "said-text", said.length) : null,
+    said.detail ? shorten(said.detail, "quiet") : null,
   );
 }
 
@@ -123,11 +144,11 @@ function showThumb(image) {
 }
 
 /** Return a text of a card: three lines of it, and all of it at a click where there is more than those. */
-function shorten(text, name) {
+function shorten(text, name, whole = countCharacters(text)) {
   if (text.length <= 90) return givePath("p", text, { className: name });
   const details = make("details", { className: name }, give("summary", `${cut(text, 80)}…`));
   details.addEventListener("toggle", () => {
-    if (details.open && details.children.length === 1) details.append(clamp(text));
+    if (details.open && details.children.length === 1) details.append(clamp(text, whole));
   });
   return details;
 }

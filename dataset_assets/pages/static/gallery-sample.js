@@ -54,20 +54,35 @@ function showCrop(sample) {
     "figure",
     { className: "crop" },
     make("span", { className: "well" }, picture),
-    make("figcaption", {}, `As it is in the export: ${pixels(sample.w, sample.h)}, ${size(sample.bytes)}`),
+    make("figcaption", {}, `As it is in the export: ${nameSize(sample)}, ${size(sample.bytes)}`),
   );
+}
+
+/** Return whether a sample is its source's bytes: then its bucket is only the plan. */
+function isPassed(sample) {
+  return sample.image_mode === "passthrough_jpeg";
+}
+
+/** Return the size of a sample's JPEG, as a person sees it. */
+function nameSize(sample) {
+  if (!isPassed(sample)) return pixels(sample.w, sample.h);
+  const seen = pixels(sample.src_w, sample.src_h);
+  const lying = pixels(sample.w, sample.h);
+  return seen === lying ? seen : `${seen}, which lies in its file as ${lying} and is turned by its EXIF`;
 }
 
 /** Return the source with the box of the crop drawn into it, or why it is not to be seen. */
 function showOrigin(sample) {
   const [left, top, right, bottom] = sample.box.map((edge) => Math.min(1, Math.max(0, edge)));
   const part = share((right - left) * (bottom - top), 1);
-  const kept = `The crop keeps ${part} of the source's ${pixels(sample.src_w, sample.src_h)}`;
+  const kept = isPassed(sample)
+    ? "The export has the whole source: nothing is cropped"
+    : `The crop keeps ${part} of the source's ${pixels(sample.src_w, sample.src_h)}`;
   if (!sample.origin) {
     const gone = make("figcaption", {}, `${kept}. The source cannot be read any more.`);
     return make("figure", { className: "origin" }, gone);
   }
-  const picture = makePicture(sample.origin, "The source, with the crop in it");
+  const picture = makePicture(sample.origin, isPassed(sample) ? "The source" : "The source, with the crop in it");
   picture.loading = "eager";
   const percent = (value) => `${(100 * value).toFixed(3)}%`;
   const box = make("span", {
@@ -78,7 +93,7 @@ function showOrigin(sample) {
   return make(
     "figure",
     { className: "origin" },
-    make("span", { className: "frame" }, picture, box),
+    make("span", { className: "frame" }, picture, isPassed(sample) ? null : box),
     make("figcaption", {}, kept),
   );
 }
@@ -94,7 +109,9 @@ function listProvenance(sample) {
     ["Source's SHA-256", make("code", {}, sample.source_sha256)],
     [
       "Sizes",
-      `${pixels(sample.src_w, sample.src_h)} → ${pixels(sample.w, sample.h)}, scaled by ${sample.scale.toPrecision(3)}`,
+      isPassed(sample)
+        ? `${nameSize(sample)}; nothing is scaled`
+        : `${pixels(sample.src_w, sample.src_h)} → ${pixels(sample.w, sample.h)}, scaled by ${sample.scale.toPrecision(3)}`,
     ],
     ["JPEG", `${size(sample.bytes)}, ${jpeg} (${sample.image_mode})`],
     ["Key", make("code", {}, sample.key)],

@@ -1,5 +1,5 @@
 // What the page shows, as the part of its address after #: a view, its filters, an open sample. No drawing.
-//   #left-out · #samples?bucket=p1024x1024&q=cat · #samples?q=cat&key=<key> · #<key>
+//   #left-out · #samples?bucket=p1024x1024&q=cat · #samples?q=cat&key=<key> · #<key>, or 8 or more of its digits
 "use strict";
 
 const VIEWS = { samples: "Samples", "left-out": "Left out", near: "Near-duplicates", numbers: "Numbers" };

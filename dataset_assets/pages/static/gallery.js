@@ -42,13 +42,23 @@ function arrive(state) {
   part.focus({ preventScroll: true });
 }
 
+/** Return the keys that a text means, as the command `show` reads it: 8 or more digits that they begin with. */
+function findKeys(text) {
+  const digits = text.toLowerCase();
+  if (page.byKey.has(digits)) return [digits];
+  return /^[0-9a-f]{8,}$/.test(digits) ? [...page.byKey.keys()].filter((key) => key.startsWith(digits)) : [];
+}
+
 function showKey(state) {
-  const sample = state.key ? page.byKey.get(state.key) : null;
+  const keys = findKeys(state.key);
+  const sample = keys.length === 1 ? page.byKey.get(keys[0]) : null;
   const notice = document.getElementById("notice");
   notice.hidden = !state.key || Boolean(sample);
   if (!notice.hidden)
     notice.replaceChildren(
-      "This sample is not among those that the gallery shows: ",
+      keys.length
+        ? `${count(keys.length)} samples have a key that begins so: `
+        : "This sample is not among those that the gallery shows: ",
       give("span", cut(state.key, 200)),
     );
   if (sample) openSample(sample);

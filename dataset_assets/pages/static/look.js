@@ -59,39 +59,34 @@ function givePath(tag, text, properties = {}) {
 
 const LONG = 600; // characters: longer texts are shown in parts
 
-/** Return an element for a text of any length: its beginning, and a button that shows all of it. */
-function clamp(text, whole = text.length) {
-  if (text.length <= LONG && whole <= text.length) return give("p", text);
-  const shown = give("p", text.length > LONG ? `${cut(text, LONG)}…` : text);
-  const box = make("div", {}, shown);
+/**
+ * Return an element for a text of any length: its beginning, and a button that shows the rest. `whole` is how many
+ * characters it has in the data, where the page may have only the first of them.
+ */
+function clamp(text, whole = countCharacters(text)) {
+  const here = countCharacters(text);
   const missing =
-    whole > text.length
-      ? make(
-          "p",
-          { className: "quiet small" },
-          `The page has the first ${count(text.length)} of ${count(whole)} characters.`,
-        )
+    whole > here
+      ? make("p", { className: "quiet small" }, `The page has the first ${count(here)} of ${count(whole)} characters.`)
       : null;
-  if (text.length <= LONG) return assignAll(box, missing);
-  const more = make(
-    "button",
-    { type: "button", className: "plain small", ariaExpanded: "false" },
-    `Show all ${count(text.length)} characters`,
-  );
+  if (text.length <= LONG) return missing ? make("div", {}, give("p", text), missing) : give("p", text);
+  const shown = give("p", `${cut(text, LONG)}…`);
+  const offer = `Show ${missing ? "these" : "all"} ${count(here)} characters`;
+  const more = make("button", { type: "button", className: "plain small", ariaExpanded: "false" }, offer);
   more.addEventListener("click", () => {
     const open = more.ariaExpanded === "true";
     more.ariaExpanded = String(!open);
     shown.textContent = open ? `${cut(text, LONG)}…` : text;
-    more.textContent = open ? `Show all ${count(text.length)} characters` : "Show less";
-    if (missing) missing.hidden = open;
+    more.textContent = open ? offer : "Show less";
   });
-  if (missing) missing.hidden = true;
-  return assignAll(box, more, missing);
+  return make("div", {}, shown, missing, more);
 }
 
-function assignAll(box, ...children) {
-  box.append(...children.filter(Boolean));
-  return box;
+/** Return how many characters a text has, as Python counts them: a boat is one, not two halves. */
+function countCharacters(text) {
+  let number = 0;
+  for (const _ of text) number += 1;
+  return number;
 }
 
 /** Return the first characters of a text, without half a character at the end. */

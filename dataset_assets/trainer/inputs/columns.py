@@ -6,7 +6,6 @@ What the values are good for is rows.py's to say.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +17,8 @@ from dataset_assets.errors import SourceError
 from dataset_assets.posts.batch import LARGEST_ID
 from dataset_assets.posts.form import TAGS, text_column
 from dataset_assets.posts.texts import TextStatus
-from dataset_assets.storage.parquet import open_table
+from dataset_assets.storage.location import Location
+from dataset_assets.storage.parquet import open_file, open_table
 from dataset_assets.trainer.inputs.keys import judge_id
 from dataset_assets.trainer.inputs.rows import (
     LARGEST_SIDE,
@@ -50,8 +50,11 @@ def _opening(source: Input) -> Iterator[pq.ParquetFile]:
             yield file
         return
     try:
-        with pq.ParquetFile(source.place, page_checksum_verification=True) as file:
+        file = open_file(source.place)
+        try:
             yield file
+        finally:
+            file.close(force=True)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last: of the columns' names
         if isinstance(error, OSError) and error.errno:
             raise SourceError(f"cannot read {source.path}: {os.strerror(error.errno)}") from error
@@ -216,7 +219,7 @@ def _is_plain(lists: pa.Array) -> bool:
     return bool(pc.all(pc.equal(pc.list_value_length(lists), 2)).as_py())
 
 
-def find_tags(path: Path) -> bool:
+def find_tags(path: Location) -> bool:
     """Return whether the captions of our own records have the texts of tags beside them. Raises StorageError."""
     with open_table(path) as file:
         return _OWN_TAGS in file.schema_arrow.names

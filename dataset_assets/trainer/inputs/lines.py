@@ -5,12 +5,12 @@ What the values are good for is rows.py's to say.
 
 from contextlib import suppress
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from dataset_assets.posts.batch import LARGEST_ID
+from dataset_assets.storage.location import Location
 from dataset_assets.trainer.inputs.keys import Key, judge_id
 from dataset_assets.trainer.inputs.rows import NO_RAW, Entries, Role, load_json
 
@@ -32,7 +32,7 @@ _LINE = msgspec.json.Decoder(_Line)
 _REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def read_span(path: Path, start: int, end: int) -> tuple[bytes, int]:
+def read_span(path: Location, start: int, end: int) -> tuple[bytes, int]:
     """Return the lines that begin from `start` up to, not with, `end`, and at which byte the first one does."""
     with path.open("rb") as file:
         if start:

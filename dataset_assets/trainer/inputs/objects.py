@@ -8,12 +8,12 @@ import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
 from dataset_assets.errors import SourceError
+from dataset_assets.storage.location import Location
 from dataset_assets.trainer.inputs.keys import read_key, read_keys
 from dataset_assets.trainer.inputs.rows import NO_RAW, Entries, Role, load_json, mend_text
 
@@ -58,7 +58,7 @@ class _Pairs(list[Any]):
     """The pairs of a JSON object, repeated keys included."""
 
 
-def cut_object(path: Path, step: int, name: Path | None = None) -> list[Span]:
+def cut_object(path: Location, step: int, name: Location | None = None) -> list[Span]:
     """Return the spans of a file's entries, each of about `step` bytes; messages call it `name`.
 
     Raises SourceError where it cannot be read, or is no JSON object by its first and last byte.
@@ -78,7 +78,7 @@ def cut_object(path: Path, step: int, name: Path | None = None) -> list[Span]:
     return list(zip(cuts, [*cuts[1:], end], strict=True))
 
 
-def _find_braces(file: BinaryIO, path: Path) -> Span:
+def _find_braces(file: BinaryIO, path: Location) -> Span:
     """Return what lies between the outermost braces."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -94,7 +94,7 @@ def _find_braces(file: BinaryIO, path: Path) -> Span:
     return start, end
 
 
-def _find_cut(file: BinaryIO, path: Path, after: int, end: int) -> int | None:
+def _find_cut(file: BinaryIO, path: Location, after: int, end: int) -> int | None:
     """Return the first place after a byte where the next entry begins; None where the rest is the last one."""
     file.seek(after)
     window = b""

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from dataset_assets.errors import SourceError
 from dataset_assets.storage.atomic import TEMPORARY_SUFFIX
+from dataset_assets.storage.location import Location
 from dataset_assets.trainer.inputs.columns import list_groups, read_columns
 from dataset_assets.trainer.inputs.lines import read_lines, read_span
 from dataset_assets.trainer.inputs.objects import cut_object, read_object
@@ -139,7 +140,7 @@ def _find_kind(source: Input) -> str:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Location) -> Iterator[None]:
     """Let what is wrong with an input be a SourceError: it is nothing that we made."""
     try:
         yield

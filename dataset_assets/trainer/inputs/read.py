@@ -5,11 +5,11 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import BinaryIO
 
 from dataset_assets.errors import SourceError
 from dataset_assets.progress import Progress
+from dataset_assets.storage.location import Location
 from dataset_assets.trainer.inputs.portions import Parsed, Portion, parse_portion
 from dataset_assets.trainer.inputs.rows import Input, Role
 from dataset_assets.trainer.inputs.spill import Spill
@@ -23,7 +23,7 @@ class Reading:
     """What all inputs say, as spills, and what is wrong with them."""
 
     spills: dict[Input, list[Spill]] = field(default_factory=dict)
-    rows: Counter[Path] = field(default_factory=Counter)
+    rows: Counter[Location] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
 
     def find(self, role: Role) -> list[Spill]:

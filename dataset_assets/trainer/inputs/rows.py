@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataset_assets.storage.location import Location
 from dataset_assets.trainer.inputs.keys import Key
 from dataset_assets.trainer.output.texts import escape_strings, estimate_tokens, find_marks, read_texts
 
@@ -55,7 +56,7 @@ class Mended(StrEnum):
 class Input:
     """One file and what is looked for in it."""
 
-    path: Path
+    path: Location
     roles: frozenset[Role]
     own: bool = False  # the captions of our own records, which say of what each was made
     name: str = ""  # as a person knows it, where that is not the file's own
@@ -63,7 +64,7 @@ class Input:
     ending: str = ""  # of its name, where it is not the file's own
 
     @property
-    def place(self) -> Path:
+    def place(self) -> Location:
         """The file that is read."""
         return self.unpacked or self.path
 

@@ -14,6 +14,7 @@ from typing import IO, BinaryIO
 from dataset_assets.errors import SourceError, StorageError
 from dataset_assets.posts.archives import CutShortError, PackedDamageError, read_bytes
 from dataset_assets.storage.atomic import TEMPORARY_SUFFIX
+from dataset_assets.storage.location import Location
 from dataset_assets.trainer.inputs.rows import Input
 
 _PACKED = (".gz", ".zst", ".tar")
@@ -39,7 +40,7 @@ def unpacking(inputs: Sequence[Input], folder: Path) -> Iterator[list[Input]]:
         yield found
 
 
-def _unpack(path: Path, target: Path) -> str:
+def _unpack(path: Location, target: Path) -> str:
     """Write what is in a packed file, and return how the name of that ends."""
     try:
         file = target.open("wb")
@@ -62,7 +63,7 @@ def _unpack(path: Path, target: Path) -> str:
 class _Packed:
     """A packed file, read from its beginning to its end."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Location) -> None:
         self._parts = read_bytes(path)
         self._left = b""
 
@@ -77,7 +78,7 @@ class _Packed:
         return data[:size]
 
 
-def _take_member(packed: _Packed, path: Path, file: BinaryIO) -> str:
+def _take_member(packed: _Packed, path: Location, file: BinaryIO) -> str:
     """Write the one JSON file that a tar has, and return how its name ends."""
     names = []
     ending = ""

@@ -21,7 +21,8 @@ import numpy as np
 from dataset_assets.errors import SourceError, StorageError
 from dataset_assets.processes import begin_table_work
 from dataset_assets.progress import Progress
-from dataset_assets.storage.atomic import TEMPORARY_SUFFIX
+from dataset_assets.storage.atomic import TEMPORARY_SUFFIX, settle
+from dataset_assets.storage.location import Location
 from dataset_assets.trainer.inputs.portions import Portion, plan_portions
 from dataset_assets.trainer.inputs.read import Reading, read_inputs
 from dataset_assets.trainer.inputs.rows import Input, Role
@@ -31,7 +32,7 @@ from dataset_assets.trainer.merge.stretch import COLUMNS, Stretch, Writer
 from dataset_assets.trainer.merge.tally import Tally
 from dataset_assets.trainer.merge.turns import Turns
 from dataset_assets.trainer.output.merged import Form
-from dataset_assets.trainer.output.outputs import Outputs, settle
+from dataset_assets.trainer.output.outputs import Outputs
 
 FAULTS = "faults.jsonl"  # what is wrong with inputs in which nothing is right
 
@@ -53,7 +54,7 @@ class Merged:
 
     files: Mapping[str, Path]
     tally: Tally
-    rows: Mapping[Path, int]  # entries with an id in each input
+    rows: Mapping[Location, int]  # entries with an id in each input
     faults: Mapping[str, int]  # entries without one, or with texts that had to be mended, by kind
     listed: Path | None = None  # these, a line of JSON each
 

@@ -80,13 +80,3 @@ def _write_missing(path: Path, lists: Mapping[str, Path]) -> None:
             file.write(json.dumps(name).encode() + b": [")
             copyfileobj(stack.enter_context(keys.open("rb")), file)
         file.write(b"]}")
-
-
-def settle(temporary: Path, path: Path) -> None:
-    """Give a finished file its name, whole or not at all. Raises StorageError."""
-    try:
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from None

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from dataset_assets.errors import DamagedError
 from dataset_assets.storage.atomic import writing
+from dataset_assets.storage.location import Location
 from dataset_assets.storage.parquet import open_table
 from dataset_assets.trainer.tars.write import IndexedTar, measure_members, measure_tar
 
@@ -36,8 +37,8 @@ class TarTask:
     rows: int  # in them
     column: str  # of its texts
     suffix: str  # of its members' names
-    path: Path
-    index: Path
+    path: Location
+    index: Location
     index_only: bool = False  # the tar is there
 
 
@@ -49,7 +50,7 @@ class MadeTar:
     members: int
 
 
-def write_tars(source: Path, tasks: Sequence[TarTask]) -> list[MadeTar]:
+def write_tars(source: Location, tasks: Sequence[TarTask]) -> list[MadeTar]:
     """Write some tars of one table of chosen captions and their indexes, and return what was written of each.
 
     Raises StorageError; DamagedError, which is one, where the table is not what it should be.
@@ -58,7 +59,7 @@ def write_tars(source: Path, tasks: Sequence[TarTask]) -> list[MadeTar]:
         return list(pool.map(partial(_write_tar, source), tasks))
 
 
-def _write_tar(source: Path, task: TarTask) -> MadeTar:
+def _write_tar(source: Location, task: TarTask) -> MadeTar:
     with open_table(source) as file:
         try:
             return _write_texts(file, task)

@@ -9,7 +9,6 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
-from pathlib import Path
 
 from dataset_assets.catalog.state import Piece, drop_piece, drop_state, load_pieces
 from dataset_assets.damage import describe_index, is_indexed
@@ -24,6 +23,7 @@ from dataset_assets.settings import RecordSettings, Settings
 from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.layout import Layout
+from dataset_assets.storage.location import Location
 from dataset_assets.trainer.tars.jobs import MadeTar, TarTask, write_tars
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
@@ -80,7 +80,9 @@ def _require_records(settings: Settings) -> RecordSettings:
     return settings.records
 
 
-def _list_paths(records: RecordSettings, layout: Layout, tars: Iterable[int]) -> Iterator[tuple[int, str, int, Path]]:
+def _list_paths(
+    records: RecordSettings, layout: Layout, tars: Iterable[int]
+) -> Iterator[tuple[int, str, int, Location]]:
     """Yield the tars of a range, of all kinds: the number of the piece, the kind, the tar and its path."""
     for tar in tars:
         for rank, kind in enumerate(list_kinds(records)):
@@ -92,7 +94,7 @@ def _forget_misplaced(dataset: Dataset, records: RecordSettings) -> None:
 
     What lies where another tar belongs stays until that is written.
     """
-    root = dataset.layout.local
+    root = dataset.layout.root
     places = {
         str(path.relative_to(root)): (key, number)
         for key, tars in records.ranges.items()
@@ -114,7 +116,7 @@ def _forget_misplaced(dataset: Dataset, records: RecordSettings) -> None:
 
 
 def _write_missing(
-    work: Work, records: RecordSettings, source: Piece, path: Path, progress: Progress
+    work: Work, records: RecordSettings, source: Piece, path: Location, progress: Progress
 ) -> tuple[int, int]:
     """Write the tars that are not there, made from the same; return how many, and how many others got an index."""
     tasks = list(_list_tasks(work, records, source, find_groups(path)))
@@ -142,7 +144,7 @@ def _list_tasks(
     for number, kind, tar, path in _list_paths(records, layout, records.ranges[work.partition]):
         made_from = fingerprint(VERSIONS[work.stage], kind, source.facts["tars"][kind].get(str(tar), ""))
         kept = work.keep(number, made_from)
-        if kept and is_indexed(layout, kept):
+        if kept and is_indexed(layout, kept, work.look):
             continue
         column, suffix = kinds[kind]
         own = groups.get(tar, [])
@@ -168,7 +170,7 @@ def _forget(work: Work, numbers: Sequence[int]) -> None:
             drop_piece(connection, work.stage, work.partition, number)
 
 
-def _write_all(work: Work, path: Path, tasks: Sequence[TarTask]) -> Iterator[MadeTar]:
+def _write_all(work: Work, path: Location, tasks: Sequence[TarTask]) -> Iterator[MadeTar]:
     """Yield what was written of each tar, in order. Raises StorageError, also where a process was ended."""
     workers = min(work.dataset.settings.workers, sum(task.rows for task in tasks) // _WORTH_A_PROCESS)
     length = max(1, min(_LONGEST_STRETCH, len(tasks) // (4 * max(workers, 1))))

@@ -227,7 +227,7 @@ def test_nothing_stays_behind_where_a_merge_fails_or_its_files_are_not_taken(tmp
     with merged(inputs, tmp_path, Form()) as found:
         assert len(found.files) == 5
     assert sorted(tmp_path.iterdir()) == there
-    inputs[1].path.write_text('{"1": {"caption": "cut sh}')
+    (tmp_path / inputs[1].path.name).write_text('{"1": {"caption": "cut sh}')
     with pytest.raises(SourceError, match=r"captions.json is damaged between bytes 1 and 25"):
         merge(inputs, tmp_path)
     assert sorted(tmp_path.iterdir()) == there

@@ -6,7 +6,7 @@ import pytest
 
 from dataset_assets.errors import StorageError
 from dataset_assets.trainer.output.merged import ARCHIVE, CAPTIONS, Form, compress
-from dataset_assets.trainer.output.outputs import Outputs, settle
+from dataset_assets.trainer.output.outputs import Outputs
 
 
 @pytest.mark.parametrize("length", [0, 1, 509, 510, 511, 512, 8_700, 9_214, 10_240])
@@ -33,5 +33,3 @@ def test_an_archive_is_a_tar_that_tarfile_could_have_written(tmp_path: Path, len
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot write .*No such file"):
         Outputs(tmp_path / "gone", Form()).begin()
-    with pytest.raises(StorageError, match=r"cannot write .*b: No such file"):
-        settle(tmp_path / "a", tmp_path / "b")
