@@ -6,6 +6,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator, Mapping
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,19 @@ def object_server() -> Iterator[ObjectProxy]:
 
 
 @pytest.fixture
-def object_proxy(object_server: ObjectProxy, monkeypatch: pytest.MonkeyPatch) -> ObjectProxy:
+def object_proxy(object_server: ObjectProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectProxy]:
     """What stands between this test and the server: it counts requests, and can be told to fail."""
     for name, value in {**_ENVIRONMENT, "AWS_ENDPOINT_URL": object_server.url}.items():
         monkeypatch.setenv(name, value)
     object_server.forget()
-    return object_server
+    _stop_fork_server()
+    yield object_server
+    _stop_fork_server()
+
+
+def _stop_fork_server() -> None:
+    """Let worker processes have the environment of now: they have that in which their server was started."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # what multiprocessing's own tests call
 
 
 @pytest.fixture
