@@ -7,7 +7,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 import pytest
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
@@ -90,6 +90,16 @@ class Tab:
 
     def materialize(self, asset: str, partition: str) -> None:
         """Click through the dialog that materializes one partition, and on to the page of the run."""
+        try:
+            self._choose(asset, partition)
+        except TimeoutException:  # a list that is drawn anew while it is clicked takes no choice: once more
+            self._choose(asset, partition)
+        self.click("Launch 1 run", "//*[@role='dialog']")
+        self.click("View", "//*[contains(., 'Launched run')]")
+        self.wait(lambda: "/runs/" in self._browser.driver.current_url)
+
+    def _choose(self, asset: str, partition: str) -> None:
+        """Open the dialog and choose one partition in it."""
         self.go(f"/assets/{asset}?view=partitions")
         self.find(partition)
         self.click("Materialize…")
@@ -97,9 +107,7 @@ class Tab:
         popover = "//*[.//input[@placeholder='Filter partitions'] and not(.//*[@role='dialog'])]"
         self.click(partition, popover)
         self.click("Partition selection", "//*[@role='dialog']")  # the list closes
-        self.click("Launch 1 run", "//*[@role='dialog']")
-        self.click("View", "//*[contains(., 'Launched run')]")
-        self.wait(lambda: "/runs/" in self._browser.driver.current_url)
+        self.find("Launch 1 run", "//*[@role='dialog']")
 
 
 @pytest.fixture(scope="module")
