@@ -38,5 +38,4 @@ def open_dataset(settings: Settings) -> Iterator[Dataset]:
         sources = {source.name: make_source(source, settings, layout) for source in settings.sources}
         yield Dataset(settings=settings, layout=layout, catalog=catalog, locks=locks, sources=sources)
     finally:
-        locks.close()
         catalog.close()

@@ -77,9 +77,6 @@ class ServerLocks:
             session.wait(name, inf)
             yield
 
-    def close(self) -> None:
-        """Do nothing: a session is open only while it holds a lock."""
-
 
 class _Session:
     """A connection that holds locks until its block ends."""

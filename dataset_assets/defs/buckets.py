@@ -9,7 +9,7 @@ from dataset_assets.catalog.schema import slots
 from dataset_assets.catalog.state import StageState, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.assets import CATALOG, stage_asset
-from dataset_assets.defs.carry import carry_pictures
+from dataset_assets.defs.carry import draw_or_carry
 from dataset_assets.defs.charts import chart_buckets
 from dataset_assets.defs.columns import SCHEMA, describe_rows
 from dataset_assets.defs.config import StageConfig
@@ -47,10 +47,8 @@ def make_bucket_assignments(settings: Settings) -> dg.AssetsDefinition:
         with failing():
             assignment = assign_buckets(dataset, force=config.force, progress=progress)
             outcome = assignment.outcome
-            charts = (
-                carry_pictures(context.instance, context.asset_key, ASSIGNMENTS_VERSION)
-                if outcome.reused
-                else chart_buckets(dataset, outcome.report)
+            charts = draw_or_carry(
+                context, outcome, lambda: chart_buckets(dataset, outcome.report), data_version=ASSIGNMENTS_VERSION
             )
         new = sync_partitions(context.instance, list(assignment.plans.digests))  # which may be another than before
         keys = sorted({*assignment.plans.changed, *new})

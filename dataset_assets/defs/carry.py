@@ -1,18 +1,37 @@
-"""Pictures of an earlier event, for one that made nothing: an asset's page shows its newest event and no other.
+"""Pictures of an event: drawn where something was made, else those of an earlier one.
 
-Nothing is drawn here. A picture goes along as long as its asset is reused, and is gone once the asset is made anew.
+An asset's page shows its newest event and no other. So a picture goes along as long as its asset is reused, and is gone
+once the asset is made anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
 
 from dataset_assets.defs.pictures import PICTURE
+from dataset_assets.work import Outcome
 
 # Events: a run over several partitions begins with one of each that says nothing, and another may have ended there.
 _NEWEST = 3
 _VERSION = "dagster/data_version"
+
+
+def draw_or_carry(
+    context: dg.AssetExecutionContext,
+    outcome: Outcome,
+    draw: Callable[[], Mapping[str, Any]],
+    *,
+    partition: str | None = None,
+    data_version: str = "",
+) -> Mapping[str, Any]:
+    """Return the metadata that `draw` gives of what was made now, and of what is reused the pictures that it had.
+
+    `data_version` is that of the event, where it is not the outcome's own.
+    """
+    if not outcome.reused:
+        return draw()
+    return carry_pictures(context.instance, context.asset_key, data_version or outcome.state.output, partition)
 
 
 def carry_pictures(

@@ -7,7 +7,7 @@ import dagster as dg
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.assets import stage_asset
-from dataset_assets.defs.carry import carry_pictures
+from dataset_assets.defs.carry import draw_or_carry
 from dataset_assets.defs.columns import SCHEMA, describe_columns
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing, make_when_complete
@@ -48,14 +48,12 @@ def make_near_duplicates(settings: Settings) -> dg.AssetsDefinition:
                 lambda: find_near_duplicates(dataset, force=config.force, progress=progress),
                 "near duplicates were not looked for yet",
             )
-            strip = show_groups(dataset) if outcome and not outcome.reused else None
+            pictures = draw_or_carry(context, outcome, lambda: _show(dataset)) if outcome else {}
         if outcome:
-            version = outcome.state.output
-            earlier = carry_pictures(context.instance, context.asset_key, version) if outcome.reused else {}
             yield dg.MaterializeResult(
-                data_version=dg.DataVersion(version),
+                data_version=dg.DataVersion(outcome.state.output),
                 metadata={
-                    **({"groups_seen": show_strip(strip)} if strip else earlier),
+                    **pictures,
                     **describe(outcome),
                     ROWS: outcome.report["images_in_groups"],
                     "report": show_path(dataset.layout.near_duplicates),
@@ -63,3 +61,8 @@ def make_near_duplicates(settings: Settings) -> dg.AssetsDefinition:
             )
 
     return near_duplicates
+
+
+def _show(dataset: Dataset) -> dict[str, Any]:
+    strip = show_groups(dataset)
+    return {"groups_seen": show_strip(strip)} if strip else {}

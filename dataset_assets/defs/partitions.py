@@ -9,7 +9,7 @@ import dagster as dg
 
 from dataset_assets.catalog.state import States, load_states
 from dataset_assets.dataset import Dataset
-from dataset_assets.defs.carry import carry_pictures
+from dataset_assets.defs.carry import draw_or_carry
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import describe
 from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, version_tags
@@ -57,17 +57,12 @@ def report_partitions(
     count.
     """
 
-    def look(key: str) -> Mapping[str, Any]:
-        outcome = outcomes[key]
-        if outcome.reused:
-            return carry_pictures(context.instance, context.asset_key, outcome.state.output, key)
-        return show(key)
-
     def explain(key: str) -> dict[str, Any]:
         outcome = outcomes[key]
         said = describe(outcome, counted=counted) | dict(tell(key, outcome.report)) | {"node": _name_node()}
         with failing():
-            return {**look(key), **said}  # what is to be seen comes first
+            seen = draw_or_carry(context, outcome, lambda: show(key), partition=key)
+        return {**seen, **said}  # what is to be seen comes first
 
     if len(outcomes) == 1:
         key, outcome = next(iter(outcomes.items()))

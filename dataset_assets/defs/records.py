@@ -19,7 +19,6 @@ from dataset_assets.posts.index import index_records
 from dataset_assets.progress import Progress
 from dataset_assets.settings import RecordSettings, Settings
 from dataset_assets.stages import Stage
-from dataset_assets.storage.layout import Layout
 from dataset_assets.trainer.metadata import write_trainer_metadata
 from dataset_assets.trainer.tars.stage import write_numbered_tars
 from dataset_assets.work import Outcome
@@ -61,7 +60,7 @@ def _make_caption_records(settings: Settings, records: RecordSettings) -> dg.Ass
         Stage.CAPTION_RECORDS,
         group=GROUP,
         form="parquet",
-        metadata={SCHEMA: describe_columns(parsed_schema(records)), "folder": show_path(Layout(settings.root).parsed)},
+        metadata={SCHEMA: describe_columns(parsed_schema(records)), "folder": show_path(settings.layout.parsed)},
         description=(
             "The files of records, read: of each record the texts that can become its caption. Only new and changed "
             "files are read. Every row that cannot be used is counted, and listed with its file and line. When it "
@@ -122,7 +121,7 @@ def _make_trainer_metadata(settings: Settings) -> dg.AssetsDefinition:
         Stage.TRAINER_METADATA,
         group=GROUP,
         form="json",
-        metadata={"folder": show_path(Layout(settings.root).trainer)},
+        metadata={"folder": show_path(settings.layout.trainer)},
         description=(
             "What kohya-ss trainers read: tags, caption and size of every id, and which are missing. report.md says "
             "where each text came from and what a trainer may stumble over. When it fails, it names the file or the "

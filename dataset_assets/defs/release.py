@@ -7,7 +7,7 @@ import dagster as dg
 
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.assets import stage_asset
-from dataset_assets.defs.carry import carry_pictures
+from dataset_assets.defs.carry import draw_or_carry
 from dataset_assets.defs.charts import chart_release
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing, make_when_complete
@@ -17,13 +17,12 @@ from dataset_assets.errors import DropReason
 from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.settings import Settings
 from dataset_assets.stages import Stage
-from dataset_assets.storage.layout import Layout
 from dataset_assets.work import Outcome
 
 
 def make_manifest(settings: Settings) -> dg.AssetsDefinition:
     """Return the asset."""
-    layout = Layout(settings.root)
+    layout = settings.layout
     samples = {"samples": show_path(layout.samples)} if settings.release.samples else {}
 
     @stage_asset(
@@ -46,23 +45,21 @@ def make_manifest(settings: Settings) -> dg.AssetsDefinition:
             outcome = make_when_complete(
                 context, lambda: write_manifest(dataset, force=config.force), "no manifest yet"
             )
-            charts = {} if outcome is None or outcome.reused else chart_release(dataset, _list_drops(outcome))
+            drops = _list_drops(outcome) if outcome else {}
+            charts = draw_or_carry(context, outcome, lambda: chart_release(dataset, drops)) if outcome else {}
         if outcome:
-            version = outcome.state.output
-            earlier = carry_pictures(context.instance, context.asset_key, version) if outcome.reused else {}
             summary = outcome.report["summary"]
             yield dg.MaterializeResult(
-                data_version=dg.DataVersion(version),
+                data_version=dg.DataVersion(outcome.state.output),
                 metadata={
                     **charts,
-                    **earlier,
                     **describe(outcome),
                     **tell_selected(settings, outcome.report, summary["images_exported"]),
                     ROWS: summary["images_exported"],
                     "images_seen": summary["images_seen"],
                     "images_exported": summary["images_exported"],
                     "dropped": summary["images_seen"] - summary["images_exported"],
-                    "drops": make_drops(_list_drops(outcome)),
+                    "drops": make_drops(drops),
                     "file": show_path(dataset.layout.manifest),
                 },
             )
@@ -83,7 +80,7 @@ def make_dataset_card(settings: Settings) -> dg.AssetsDefinition:
         Stage.DATASET_CARD,
         group="export",
         form="markdown",
-        metadata={"file": show_path(Layout(settings.root).card)},
+        metadata={"file": show_path(settings.layout.card)},
         description=(
             "README.md of the export: the dataset card that a hub shows, made from the manifest. What is said of the "
             "dataset there is in [dataset] of the settings: do not edit the file, the next build writes it again."

@@ -21,7 +21,6 @@ from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import PLAN_SCHEMA, write_plan
 from dataset_assets.shards.write import write_shards
 from dataset_assets.stages import Stage
-from dataset_assets.storage.layout import Layout
 
 
 def make_shard_plans(settings: Settings) -> dg.AssetsDefinition:
@@ -63,7 +62,7 @@ def make_shards(settings: Settings) -> dg.AssetsDefinition:
         group="export",
         form="webdataset",
         partitions=BUCKET_SHARDS,
-        metadata={SCHEMA: describe_columns(SAMPLE_SCHEMA), "export": show_path(Layout(settings.root).export)},
+        metadata={SCHEMA: describe_columns(SAMPLE_SCHEMA), "export": show_path(settings.layout.export)},
         description=(
             "The partition's WebDataset tars: image, caption and facts of every sample, as a trainer reads them. Only "
             "tars whose samples changed are written; their JPEG bytes are copied from the crops. The columns are those "

@@ -7,7 +7,7 @@ import dagster as dg
 from dataset_assets.catalog.schema import images
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.assets import CATALOG, stage_asset
-from dataset_assets.defs.carry import carry_pictures
+from dataset_assets.defs.carry import draw_or_carry
 from dataset_assets.defs.charts import chart_sources
 from dataset_assets.defs.columns import SCHEMA, describe_rows
 from dataset_assets.defs.config import ScanConfig
@@ -42,16 +42,12 @@ def make_raw_images(settings: Settings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[Any]:
         with failing():
             outcome = scan_sources(dataset, **config.model_dump(), progress=progress)
-            report, version = outcome.report, outcome.state.output
-            charts = (
-                carry_pictures(context.instance, context.asset_key, version)
-                if outcome.reused
-                else chart_sources(dataset, report)
-            )
+            report = outcome.report
+            charts = draw_or_carry(context, outcome, lambda: chart_sources(dataset, report))
         # Where another catalog is, is not shown: there may be a password in it.
         catalog = {} if settings.dataset.catalog else {"catalog": show_path(dataset.layout.catalog)}
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(version),
+            data_version=dg.DataVersion(outcome.state.output),
             metadata={
                 **charts,
                 ROWS: report["seen"],

@@ -43,9 +43,6 @@ class Locks(Protocol):
     def waiting(self, name: str) -> AbstractContextManager[None]:
         """Hold the lock of this name, alone, however long others hold it before."""
 
-    def close(self) -> None:
-        """Let go of what is needed to take locks."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileLocks:
@@ -71,9 +68,6 @@ class FileLocks:
     def waiting(self, name: str) -> AbstractContextManager[None]:
         """Hold the lock of this name."""
         return waiting(self.folder / name)
-
-    def close(self) -> None:
-        """Do nothing: a lock's file is open only while it is held."""
 
 
 @contextmanager

@@ -64,7 +64,6 @@ def test_where_the_catalog_is_decides_where_the_locks_are(
             assert chosen.is_building()
             assert {path.name for path in tmp_path.glob(".*")} == (set() if on_server else {".build.lock", ".locks"})
         assert not chosen.is_building()
-        chosen.close()
 
 
 @pytest.mark.parametrize(("mine", "other"), [(["a", "b"], ["c"]), (["a"], ["b"])])
