@@ -7,8 +7,9 @@ from typing import TypeVar
 from urllib.parse import quote
 
 import pytest
-from selenium.common.exceptions import TimeoutException, WebDriverException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -90,24 +91,19 @@ class Tab:
 
     def materialize(self, asset: str, partition: str) -> None:
         """Click through the dialog that materializes one partition, and on to the page of the run."""
-        try:
-            self._choose(asset, partition)
-        except TimeoutException:  # a list that is drawn anew while it is clicked takes no choice: once more
-            self._choose(asset, partition)
-        self.click("Launch 1 run", "//*[@role='dialog']")
-        self.click("View", "//*[contains(., 'Launched run')]")
-        self.wait(lambda: "/runs/" in self._browser.driver.current_url)
-
-    def _choose(self, asset: str, partition: str) -> None:
-        """Open the dialog and choose one partition in it."""
+        dialog = "//*[@role='dialog']"
+        popover = f"//*[.//input[@placeholder='Filter partitions'] and not(.{dialog})]"
         self.go(f"/assets/{asset}?view=partitions")
         self.find(partition)
         self.click("Materialize…")
-        self.click("Select a partition or create one", "//*[@role='dialog']")
-        popover = "//*[.//input[@placeholder='Filter partitions'] and not(.//*[@role='dialog'])]"
+        self.click("Select a partition or create one", dialog)
         self.click(partition, popover)
-        self.click("Partition selection", "//*[@role='dialog']")  # the list closes
-        self.find("Launch 1 run", "//*[@role='dialog']")
+        # The list lies over whatever is below it: a key closes it, where a click would have to find free ground.
+        self._browser.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+        self.wait(lambda: not self.listed("Add partition", popover))
+        self.click("Launch 1 run", dialog)
+        self.click("View", "//*[contains(., 'Launched run')]")
+        self.wait(lambda: "/runs/" in self._browser.driver.current_url)
 
 
 @pytest.fixture(scope="module")
