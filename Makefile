@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := data/demo
 
 .PHONY: help install demo pictures test proofs check format bench bench-noop bench-captions bench-archives \
-	bench-posts bench-tars1k bench-merge bench-catalog dev clean
+	bench-posts bench-tars1k bench-merge bench-catalog bench-cluster dev clean
 
 help:  ## list what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,9 @@ bench-tars1k: install  ## measure numbered tars against hashing alone
 
 bench-merge: install  ## measure the merge of trainer metadata against a plain loop
 	$(BIN)/python benchmarks/merge.py --folder '$(BENCH)/merge' --report benchmarks/MERGE.md
+
+bench-cluster: install  ## measure what Dagster adds with 1,000 partitions, and one and two Ray nodes
+	PYTHONPATH=. $(BIN)/python benchmarks/cluster.py --folder '$(BENCH)' --report benchmarks/CLUSTER.md
 
 bench-catalog: install  ## measure the catalog at 1, 3 and 10 million rows, SQLite and PostgreSQL
 	PYTHONPATH=. $(BIN)/python benchmarks/catalog.py --folder '$(BENCH)/catalog' --report benchmarks/CATALOG.md

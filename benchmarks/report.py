@@ -40,6 +40,23 @@ STAGES = {  # what the Dagster layer calls → what it is called in the report; 
     "write_card": "card",
     "inspect_export": "inspection of the export",
     "write_sheet": "contact sheet",
+    "write_gallery": "gallery",
+    **dict.fromkeys(
+        (
+            "measure_sizes",
+            "draw_sizes",
+            "draw_buckets",
+            "measure_kept",
+            "draw_kept",
+            "measure_length",
+            "draw_lengths",
+            "count_statuses",
+            "draw_statuses",
+            "show_crops",
+            "show_samples",
+        ),
+        "charts and strips in Dagster",
+    ),
 }
 
 _ABOUT_BYTES = """\
@@ -176,6 +193,8 @@ def _judge(session: Session) -> list[tuple[str, ...]]:
             rows.append((f"CPU an image, {last:,} : {session.sizes[-2]:,} images", "at most 1.05", f"{growth:.3f}"))
     idle = [run.seconds - sum(run.said["stages"].values()) for run in session.find("build", first)]
     put(f"orchestration, {first:,} images, s", "under 10", idle, ".1f")
+    shares = [run.said["stages"].get("write_gallery", 0.0) / run.seconds for run in session.find("build", last)]
+    put(f"gallery : whole build, wall time, {last:,} images", "under 0.05", shares, ".3f")
     put("headers a second of the scan", "at least 20,000", [run.rate for run in session.find("scan", last)], ",.0f")
     found = session.divide("verify", "hash", last, lambda run: run.exported / run.seconds)
     put("verify : SHA-256 alone, bytes/s", "at least 0.8", found, ".2f")
@@ -241,7 +260,9 @@ def _share_time(session: Session) -> list[str]:
 def _divide_time(run: Run) -> dict[str, float]:
     """Return the seconds of a build by what they went into; they add up to its wall time."""
     stages = Counter(run.said["stages"])
-    share = {label: stages.pop(name, 0.0) for name, label in STAGES.items()}
+    share = dict.fromkeys(STAGES.values(), 0.0)
+    for name, label in STAGES.items():
+        share[label] += stages.pop(name, 0.0)
     share |= {name: stages.pop(name) for name in sorted(stages) if stages[name] > run.seconds * _NAMED}
     share["small questions to the catalog"] = stages.total()
     share["start-up"] = run.said["startup"]

@@ -62,6 +62,11 @@ def describe_folder(layout: Layout, folder: Location) -> dict[str, Any]:
     return {FOLDER: {"path": path_in(layout.root, folder), "sizes": sizes}}
 
 
+def index_path(layout: Layout, tar: Piece) -> Location:
+    """Return where the index of a tar is."""
+    return layout.root / str(tar.facts[INDEX]["path"])
+
+
 def recorded_sizes(piece: Piece) -> Mapping[str, int]:
     """Return the sizes, bytes, with which the files of a piece's folder were written, by their paths in it."""
     sizes: Mapping[str, int] = piece.facts.get(FOLDER, {}).get("sizes", {})

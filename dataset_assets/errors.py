@@ -67,9 +67,10 @@ class IncompleteError(DatasetError):
 
 
 class DropReason(StrEnum):
-    """Why an image is not in the export. The values are the counters' names in the manifest's summary (SPEC 1.6).
+    """Why an image is not in the export. The values are the counters' names in the manifest's summary.
 
-    The first four are the published cards' words; the others are ours. Their order is the manifest's order.
+    The first four are the published cards' words; the others are ours. Their order is the manifest's order
+    (docs/format.md, Summary).
     """
 
     NO_CAPTION = "skipped_no_caption"

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from dataset_assets.catalog.state import Piece, StageState, States
 from dataset_assets.damage import INDEX_VERSION, find_damage, survey
-from dataset_assets.errors import OrderError
+from dataset_assets.errors import OrderError, SourceError
 from dataset_assets.settings import ChatSettings, ImportedSettings, Settings, VariantSettings
+from dataset_assets.sources.named import pin
 from dataset_assets.stages import Stage, caption_stage, caption_stages, edits_stage, find_variant, list_stages, upstream
 from dataset_assets.storage.layout import Layout
 
@@ -171,14 +172,14 @@ def _list_caption_inputs(settings: Settings, states: States, stage: str, partiti
 
 
 def _look_at_files(settings: Settings) -> str:
-    """Return the digest of what the file system says of the files that trainer metadata is made of."""
+    """Return the digest of what their folders or stores say of the files that trainer metadata is made of."""
     trainer = settings.trainer
     assert trainer is not None
     looks = []
     for path in (trainer.ids, trainer.tags, trainer.captions, trainer.latents):
         try:
-            look = settings.resolve(path).stat() if path else None
-        except OSError:
+            look = pin(settings.resolve(path)).stat() if path else None
+        except (OSError, SourceError):
             look = None  # the stage says what is wrong with it
         looks.append([path, look and [look.st_size, look.st_mtime_ns]])
     return fingerprint(looks)

@@ -75,5 +75,5 @@ class Drop:
 
 
 def sample_key(image_id: str) -> str:
-    """Return the sample's key: 64 hex digits of sha256(image_id in UTF-8) (SPEC 1.4)."""
+    """Return the sample's key: 64 hex digits of sha256(image_id in UTF-8) (docs/format.md, Samples)."""
     return sha256(image_id.encode()).hexdigest()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dataset_assets.errors import SettingsError, StorageError
 from dataset_assets.settings import DEFAULT_CONFIG, parse_settings
+from dataset_assets.storage.store import is_url
 
 _DATASET = """\
 [dataset]
@@ -171,7 +172,7 @@ join = ["tags"]
 """
 
 _TRAINER = """\
-[trainer]                             # metadata for kohya-ss trainers. A file is JSON by id, .jsonl or Parquet
+[trainer]                             # metadata for kohya-ss trainers. A path or URL of JSON by id, .jsonl or Parquet
 ids = ""                              # the file whose ids are merged; "": those of the records, or of the export
 tags = ""                             # the file of the tags; "": as above
 captions = ""                         # the file of the captions; "": as above
@@ -231,8 +232,9 @@ def write_record_template(folder: Path, records: str, name: str) -> Path:
     Returns its path. Raises as `write_template` does; a pattern that means no file yet is no mistake.
     """
     path = folder / DEFAULT_CONFIG
-    paths = f"[{_quote(str(Path(records).expanduser().absolute()) if records else records)}]"
-    more = "  # files of JSON lines, also .gz and .zst, or Parquet; patterns are allowed"
+    absolute = records if not records or is_url(records) else str(Path(records).expanduser().absolute())
+    paths = f"[{_quote(absolute)}]"
+    more = "  # files of JSON lines, also .gz and .zst, or Parquet; patterns and URLs are allowed"
     parts = [
         _HEAD.format(source="caption records"),
         _DATASET.format(name=_quote(name)),

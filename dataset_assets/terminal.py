@@ -1,5 +1,6 @@
 """What the command line shows: progress bars, and tables of a dataset's state. No work and no decision here."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from dataset_assets.counts import count_noun
 from dataset_assets.errors import DropReason
 from dataset_assets.freshness import Verdict
 from dataset_assets.progress import Lines
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from dataset_assets.posts.summary import RecordSummary
     from dataset_assets.trainer.output.summary import MetadataSummary
 
+# A name or a caption is a stranger's text: it does not steer the terminal, nor turn round the direction of what is
+# beside it.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 _STYLES = {"fresh": "green", "stale": "yellow", "missing": "red"}
 _LISTED = 20  # stages that are not fresh
 
@@ -107,18 +112,19 @@ def print_summary(console: Console, summary: Summary) -> None:
     seen, exported = summary.counts["images_seen"], summary.counts["images_exported"]
     say(
         console,
-        f"{exported:,} of {seen:,} images in {summary.shards:,} shards, {summary.bytes / 1e6:,.1f} MB, "
-        f"export id {summary.export_id}",
+        f"{exported:,} of {count_noun(seen, 'image')} in {count_noun(summary.shards, 'shard')}, "
+        f"{summary.bytes / 1e6:,.1f} MB, export id {summary.export_id}",
     )
     if near := summary.near:
-        say(console, f"near duplicates: {near.images:,} images in {near.groups:,} groups, see {near.report}")
+        found = f"{count_noun(near.images, 'image')} in {count_noun(near.groups, 'group')}"
+        say(console, f"near duplicates: {found}, see {near.report}")
 
 
 def print_records(console: Console, summary: "RecordSummary") -> None:
     """Print what was read and what was wrong with it, where the captions come from, and which tars there are."""
     table = count_table("records", "rows", "count", "what becomes of them")
-    table.add_row("read", f"{summary.rows:,}", f"of {summary.files:,} files")
-    table.add_row("records", f"{summary.records:,}", f"of {summary.ids:,} ids")
+    table.add_row("read", f"{summary.rows:,}", f"of {count_noun(summary.files, 'file')}")
+    table.add_row("records", f"{summary.records:,}", f"of {count_noun(summary.ids, 'id')}")
     fates = {"repeated_id": "a later one counts", **dict.fromkeys(summary.dropped, "dropped")}
     for fault, count in {**summary.dropped, **summary.noted}.items():
         table.add_row(fault, f"{count:,}", fates.get(fault, "kept"))
@@ -176,6 +182,11 @@ def print_repacked(console: Console, buckets: "Sequence[Repacked]") -> None:
 def say(console: Console, line: str | Text) -> None:
     """Print a line as it is: brackets in it are no markup, and where it is cut is the terminal's affair."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_line(text: str) -> str:
+    """Return a text as one line in which nothing steers the terminal."""
+    return _CONTROLS.sub(" ", text)
 
 
 def _bucket_table(summary: Summary) -> Table:

@@ -1,5 +1,6 @@
 """The command line in tests: a dataset's settings file, and `dataset-assets` and `dagster` as processes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import dataset_assets
 
@@ -42,6 +44,18 @@ def write_settings(
     path = folder / "dataset.toml"
     path.write_text(SETTINGS.format(root=root, catalog=catalog, base=base, quality=quality, workers=workers))
     return path
+
+
+def model_table(url: str, **keys: Any) -> dict[str, Any]:
+    """Return the table of a variant, caption_a, that the chat server at `url` makes, with these keys in it."""
+    return {"name": "caption_a", "backend": "openai", "model": "test/one", "api_key_env": "", "base_url": url, **keys}
+
+
+def add_model(config: Path, url: str, **keys: Any) -> None:
+    """Add such a variant to a settings file."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in model_table(url, **keys).items()]
+    with config.open("a") as file:
+        file.write("\n".join(["[[captions.variants]]", *lines, ""]))
 
 
 def start(

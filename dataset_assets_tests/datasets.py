@@ -18,6 +18,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.gallery.stage import write_gallery
 from dataset_assets.images.crops import make_crops
 from dataset_assets.images.near import find_near_duplicates
+from dataset_assets.progress import Silence
 from dataset_assets.release.inspect import inspect_shards
 from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.settings import ImportedSettings, Settings, SidecarSettings, VariantSettings, parse_settings
@@ -117,6 +118,18 @@ def on_disk(location: Location) -> Path:
     return location
 
 
+class Count(Silence):
+    """Progress as two numbers."""
+
+    total = done = 0
+
+    def start(self, stage: str, total: int | None, unit: str) -> None:
+        self.total += total or 0
+
+    def advance(self, count: int) -> None:
+        self.done += count
+
+
 def partition_keys(dataset: Dataset) -> list[str]:
     """Return the keys of the partitions that have a plan, in order."""
     with dataset.catalog.reading() as connection:
@@ -151,7 +164,7 @@ def build_partitions(dataset: Dataset, *, force: bool = False) -> dict[tuple[str
         for variant in dataset.settings.captions.in_turn:
             said[caption_stage(variant.name), key] = caption(dataset, variant, key, force=force)
         said[str(Stage.CAPTION_SELECTION), key] = select_captions(dataset, key, force=force)
-        said[str(Stage.SHARDS), key] = write_shards(dataset, key, force=force)
+        said[str(Stage.SHARDS), key] = write_shards(dataset, [key], force=force)[key]
     inspect_shards(dataset, _uninspected(dataset))  # the asset check without which there is no manifest
     return said
 

@@ -7,7 +7,6 @@ import signal
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -16,24 +15,14 @@ from dataset_assets.catalog.schema import captions, images
 from dataset_assets.dataset import open_dataset
 from dataset_assets.settings import load_settings
 from dataset_assets_tests import children
-from dataset_assets_tests.commands import run, start, wait_for, write_settings
+from dataset_assets_tests.commands import add_model, run, start, wait_for, write_settings
 from dataset_assets_tests.datasets import add_photos
 from dataset_assets_tests.fakes import chat_server
 from dataset_assets_tests.fakes.chat_server import ChatServer, Reply, Request, late, ok
 
 CONCURRENCY = 4
 
-VARIANT = """
-[[captions.variants]]
-name = "{name}"
-backend = "{backend}"
-model = "{model}"
-base_url = "{url}"
-api_key_env = "TEST_KEY"
-user_prompt = "{prompt}"
-concurrency = {concurrency}
-max_retries = 0
-"""
+ASKING = {"api_key_env": "TEST_KEY", "user_prompt": "{{image_id}}", "concurrency": CONCURRENCY, "max_retries": 0}
 
 # Asks for every caption that a partition owes, as a run of Dagster does.
 ASK = """
@@ -50,13 +39,6 @@ with open_dataset(settings) as dataset:
     for key in partition_keys(dataset):
         ask_captions(dataset, settings.captions.chats[0], [key])
 """
-
-
-def add_variant(config: Path, server: ChatServer, **keys: Any) -> None:
-    """Add a variant that the server makes to a settings file."""
-    said = {"name": "caption_a", "backend": "openai", "model": "test/model", "prompt": "{{image_id}}"} | keys
-    with config.open("a") as file:
-        file.write(VARIANT.format(url=server.url, concurrency=CONCURRENCY, **said))
 
 
 def counts(server: ChatServer) -> Counter[str]:
@@ -83,7 +65,7 @@ def test_a_killed_build_asks_nothing_again_that_was_answered(tmp_path: Path) -> 
     add_photos(tmp_path, 60)
     config = write_settings(tmp_path)
     with ChatServer(script=slowly) as server:
-        add_variant(config, server)
+        add_model(config, server.url, **ASKING)
         known: set[str] = set()
         for kill_at in (5, 20, 45):
             child = start(tmp_path, "build", TEST_KEY="sk-1", log=tmp_path / "log")
@@ -110,7 +92,7 @@ def test_two_runs_at_once_ask_nothing_twice(tmp_path: Path, monkeypatch: pytest.
     assert run(tmp_path, "build").returncode == 0
     monkeypatch.setenv("TEST_KEY", "sk-1")
     with ChatServer(script=slowly) as server:
-        add_variant(config, server)
+        add_model(config, server.url, **ASKING)
         runs = [children.start(ASK, config) for _ in range(2)]
         for child in runs:
             assert child.stdout is not None
@@ -130,7 +112,7 @@ def test_ctrl_c_keeps_what_has_arrived(tmp_path: Path) -> None:
         return late(ok("A photograph."), 0 if len(server.requests) <= 8 else 60)
 
     with ChatServer(script=script) as server:
-        add_variant(config, server)
+        add_model(config, server.url, **ASKING)
         child = start(tmp_path, "build", TEST_KEY="sk-1")
         wait_for(lambda: len(server.requests) >= 8 + CONCURRENCY)
         os.killpg(child.pid, signal.SIGINT)
@@ -144,7 +126,7 @@ def test_a_missing_key_is_named_at_the_start_and_what_is_left_at_the_end(tmp_pat
     add_photos(tmp_path, 8)
     config = write_settings(tmp_path)
     with ChatServer() as server:
-        add_variant(config, server)
+        add_model(config, server.url, **ASKING)
         strict = run(tmp_path, "build", "--strict")
         done = run(tmp_path, "build", "--json")
         again = run(tmp_path, "build", "--json", TEST_KEY="sk-1")
@@ -155,7 +137,7 @@ def test_a_missing_key_is_named_at_the_start_and_what_is_left_at_the_end(tmp_pat
     assert done.returncode == 0
     first, *_, last = done.stderr.splitlines()
     assert first.startswith(f"warning: {missing}")
-    assert last == "warning: caption_a: 8 images were not asked about, for want of its key"
+    assert last == "warning: caption_a: 8 images not asked about, for want of its key"
     assert json.loads(done.stdout)["left"] == {"caption_a": 8}
     assert json.loads(again.stdout)["left"] == {}
     assert json.loads(again.stdout)["captions"]["caption_a"] == {"ok": 8}
@@ -171,7 +153,7 @@ def test_without_money_the_build_says_how_to_go_on_and_writes_no_manifest(tmp_pa
         return chat_server.status(402, "Insufficient credits") if broke and len(server.requests) > 6 else ok("A photo.")
 
     with ChatServer(script=script) as server:
-        add_variant(config, server)
+        add_model(config, server.url, **ASKING)
         stopped = run(tmp_path, "build", TEST_KEY="sk-1")
         manifest = (tmp_path / "out/export/manifest.json").exists()
         kept = committed(config)
@@ -209,7 +191,7 @@ def test_the_published_waterfall_on_a_smaller_scale(tmp_path: Path) -> None:
         for name, model, server in zip(
             ("caption_gemini_2_flash_lite", "caption_mistral_medium_3_1"), PUBLISHED, (gemini, mistral), strict=True
         ):
-            add_variant(config, server, name=name, backend="openrouter", model=model)
+            add_model(config, server.url, **ASKING, name=name, backend="openrouter", model=model)
         done = run(tmp_path, "build", "--json", TEST_KEY="sk-1")
         assert done.returncode == 0, done.stderr
         assert counts(gemini) == Counter(dict.fromkeys(names, 1))

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 from dataset_assets.captions.reports.find import find_image
-from dataset_assets.dataset import open_dataset
+from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import SourceError
+from dataset_assets.images import workers
 from dataset_assets.images.crops import make_crops
 from dataset_assets.release.describe import describe_sample
 from dataset_assets.settings import Settings, load_settings
@@ -176,6 +177,68 @@ def build_without_scan(settings: Settings) -> dict[str, int]:
     return drops
 
 
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 400, "code": "ExpiredToken"}])
+def test_a_store_that_gives_nothing_stops_the_build_and_the_export_stays(
+    tmp_path: Path, object_root: ObjectPath, object_proxy: ObjectProxy, fault: dict[str, Any]
+) -> None:
+    add_photos(tmp_path, 6)
+    copy(tmp_path / "raw", object_root)
+    export_of(settings_of(tmp_path, "folder", object_root, SIDECAR))
+    again = settings_in(tmp_path, sources=[{"kind": "folder", "path": str(object_root)}], images={"quality": 90})
+    object_proxy.fail("error", target=r"00[0-3]\.jpg", times=100_000, **fault)
+
+    with (
+        open_dataset(again) as dataset,
+        pytest.raises(SourceError, match=rf"^source {object_root}/00\d\.jpg: cannot be read: told to$"),
+    ):
+        build_library(dataset)
+
+    object_proxy.forget()
+    with open_dataset(again) as dataset:
+        build_library(dataset)
+        assert summary_of(dataset) == {"images_seen": 6, "images_exported": 6}
+
+
+def summary_of(dataset: Dataset) -> dict[str, int]:
+    summary = json.loads(dataset.layout.manifest.read_bytes())["summary"]
+    return {name: count for name, count in summary.items() if count}
+
+
+def test_a_store_that_is_slow_costs_no_image(
+    tmp_path: Path, object_root: ObjectPath, object_proxy: ObjectProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_photos(tmp_path, 4)
+    copy(tmp_path / "raw", object_root)
+    sources = [{"kind": "folder", "path": str(object_root)}]
+    with open_dataset(settings_in(tmp_path, sources=sources, images={"timeout_seconds": 3})) as dataset:
+        scan_sources(dataset)
+        object_proxy.fail("delay", target=r"001\.jpg", times=1, seconds=6)
+        build_library(dataset)
+        assert summary_of(dataset) == {"images_seen": 4, "images_exported": 4}
+
+    with (
+        open_dataset(settings_in(tmp_path, sources=sources, images={"timeout_seconds": 3, "quality": 90})) as dataset,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(workers, "READ_SECONDS", 3)
+        object_proxy.fail("delay", target=r"001\.jpg", times=1, seconds=12)
+        build_library(dataset)
+        assert summary_of(dataset) == {"images_seen": 4, "images_exported": 3, "skipped_unreadable": 1}
+        build_library(dataset)
+        assert summary_of(dataset) == {"images_seen": 4, "images_exported": 4}
+
+
+def test_a_file_that_was_put_where_none_was_is_found_by_the_next_scan(tmp_path: Path, object_root: ObjectPath) -> None:
+    place = object_root / "late.parquet"
+    with open_dataset(settings_of(tmp_path, "parquet", place, FIELD)) as dataset:
+        with pytest.raises(SourceError, match="there is nothing in it"):
+            scan_sources(dataset)
+        write(tmp_path / "late.parquet", {"image": images([jpeg(*LANDSCAPE, 1)]), "text": ["a"]})
+        put(place, (tmp_path / "late.parquet").read_bytes())
+
+        assert scan_sources(dataset).report["usable"] == 1
+
+
 @pytest.mark.parametrize("fault", ["error", "shorten", "reset"])
 def test_a_listing_that_fails_removes_no_image(
     tmp_path: Path, object_root: ObjectPath, object_proxy: ObjectProxy, fault: str
@@ -229,7 +292,7 @@ def test_the_sources_and_the_root_may_lie_in_one_bucket(tmp_path: Path, object_r
     assert second.remade == set()
 
 
-@pytest.mark.parametrize("path", ["s3://user:secret@bucket/a", "s3://", "s3://bucket/a?versionId=1"])
+@pytest.mark.parametrize("path", ["s3://user:secret@bucket/a", "s3://", "s3://bucket/a?versionId=1", "http://host/a"])
 def test_a_url_that_no_source_can_have_is_said_in_a_line(tmp_path: Path, path: str) -> None:
     (tmp_path / "dataset.toml").write_text(f'[[sources]]\npath = "{path}"\n')
 

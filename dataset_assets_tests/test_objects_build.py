@@ -1,5 +1,6 @@
 """Builds whose root is in an object store: the bytes of a build on a disk, and puts of nothing but what changed."""
 
+import io
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_assets.buckets.repack import repack_buckets
@@ -20,6 +22,7 @@ from dataset_assets.previews.contact import write_sheet
 from dataset_assets.progress import Silence
 from dataset_assets.settings import Settings, load_settings
 from dataset_assets.shards.verify import verify
+from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.storage.atomic import write_bytes
 from dataset_assets.storage.location import find_files, path_in
@@ -87,7 +90,23 @@ def test_one_more_image_puts_what_changed_and_nothing_else(
     assert len(before) <= len(find_files(object_root)) <= len(before) + 3
     add_photos(tmp_path / "again", 9)
     add_photo(tmp_path / "again", "more.jpg", LANDSCAPE, seed=500)
-    assert sorted(whole) == sorted(make_whole(settings_in(tmp_path / "again")))
+    local = settings_in(tmp_path / "again")
+    with_it = make_whole(local)
+    # The new image has another slot than in a build from nothing: the samples are the same, their order is not.
+    assert sorted(whole) == sorted(with_it)
+    assert samples_of(whole) == samples_of(with_it)
+    assert counts_of(settings) == counts_of(local)
+
+
+def samples_of(export: dict[str, bytes]) -> list[tuple[str, str, str]]:
+    table = pq.read_table(io.BytesIO(export["samples.parquet"]), columns=["key", "bucket_id", "source_sha256"])
+    return sorted(zip(*table.to_pydict().values(), strict=True))
+
+
+def counts_of(settings: Settings) -> tuple[dict[str, int], dict[str, list[int]]]:
+    manifest = json.loads(settings.layout.manifest.read_bytes())
+    buckets = {name: [shard["count"] for shard in entry["shards"]] for name, entry in manifest["buckets"].items()}
+    return manifest["summary"], buckets
 
 
 def test_a_build_gets_over_what_goes_wrong_now_and_then(
@@ -133,6 +152,54 @@ def test_an_object_that_somebody_cut_is_made_again(tmp_path: Path, object_root: 
 
     assert stages_not_fresh(settings)
     assert make_whole(settings) == whole
+
+
+def test_tars_that_the_store_does_not_give_are_not_written_again(
+    tmp_path: Path, object_root: ObjectPath, object_proxy: ObjectProxy
+) -> None:
+    add_photos(tmp_path, 6)
+    settings = remote_settings(tmp_path, object_root)
+    object_proxy.fail("error", "GET", target=r"export/buckets/.*\.tar", times=100_000)
+
+    with pytest.raises(StorageError, match=rf"^cannot read {object_root}/export/buckets/.*\.tar: told to$"):
+        make_whole(settings)
+
+    assert not [key for key in stages_not_fresh(settings) if key[0] == Stage.SHARDS]
+    object_proxy.forget()
+    whole = make_whole(settings)
+    assert not [target for target in object_proxy.written() if target.endswith(".tar")]
+    assert whole == make_whole(settings_in(tmp_path))
+
+    object_proxy.fail("error", "GET", target=r"p1216x832/shard-000000\.tar", times=100_000)
+    (fault,) = verify(object_root / "export", workers=1, progress=Silence()).faults
+    assert str(fault) == "buckets/p1216x832/shard-000000.tar: the file cannot be read: told to"
+
+
+def test_crops_that_the_store_does_not_give_are_not_made_again(
+    tmp_path: Path, object_root: ObjectPath, object_proxy: ObjectProxy
+) -> None:
+    photos = add_photos(tmp_path, 12)
+    settings = remote_settings(tmp_path, object_root)
+    make_whole(settings)
+    add_photo(tmp_path, "more.jpg", LANDSCAPE, seed=500)
+    object_proxy.fail("error", "GET", target="/crops/", times=100_000)
+    with pytest.raises(StorageError, match=rf"^cannot read {object_root}/crops/.*: told to$"):
+        make_whole(settings)
+    object_proxy.forget()
+    with open_dataset(settings) as dataset:
+        assert build_library(dataset).count("encoded") == 1
+
+    for photo in photos[::3]:
+        photo.unlink()
+    with open_dataset(settings) as dataset:
+        build_library(dataset)
+        for times in (2, 6, 10):
+            object_proxy.fail("error", "GET", target="/crops/.*shard", times=times)
+            with pytest.raises(StorageError, match=rf"^cannot read {object_root}/crops/.*: told to$"):
+                repack_buckets(dataset)
+            object_proxy.forget()
+        assert repack_buckets(dataset)
+        assert build_library(dataset).count("encoded") == 0
 
 
 @pytest.mark.slow

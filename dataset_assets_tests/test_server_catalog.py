@@ -21,7 +21,7 @@ from dataset_assets.images.crops import make_crops
 from dataset_assets.settings import Settings, load_settings
 from dataset_assets.sources.scan import scan_sources
 from dataset_assets_tests import children
-from dataset_assets_tests.commands import artifacts, write_settings
+from dataset_assets_tests.commands import add_model, artifacts, write_settings
 from dataset_assets_tests.datasets import (
     LANDSCAPE,
     add_photo,
@@ -64,18 +64,6 @@ except CaptionsStopped as stop:
     print(stop)
 """
 )
-MODEL = """
-[captions]
-priority = [{{ variant = "caption_a" }}]
-[[captions.variants]]
-name = "caption_a"
-backend = "openai"
-model = "test/one"
-base_url = "{url}"
-api_key_env = ""
-concurrency = 2
-budget_usd = {budget}
-"""
 
 
 def spell(url: URL) -> str:
@@ -168,7 +156,7 @@ def test_processes_that_ask_at_once_spend_one_budget(tmp_path: Path, postgres: U
     add_photos(tmp_path)
     with ChatServer(latency=0.05) as server:
         config = write_settings(tmp_path, catalog=spell(postgres))
-        config.write_text(config.read_text() + MODEL.format(url=server.url, budget=3.5 * chat_server.COST))
+        add_model(config, server.url, concurrency=2, budget_usd=3.5 * chat_server.COST)
         with open_dataset(load_settings(config)) as dataset:
             scan_sources(dataset)
             assign_buckets(dataset)

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from dataset_assets.errors import SettingsError
 from dataset_assets.settings import CONFIG_VARIABLE, Settings, load_settings, parse_settings
+from dataset_assets.storage.location import make_location
+from dataset_assets.storage.objects import ObjectPath
 from dataset_assets_tests.datasets import on_disk
 
 TABLES = (
@@ -199,6 +202,9 @@ MISTAKES = {
     '[automation]\nnightly = "24:00"': (
         'automation.nightly: "24:00" given; allowed: a time of day such as "03:00", or "" for never'
     ),
+    "[automation]\npartitions_per_run = 501": (
+        "automation.partitions_per_run: 501 given; should be less than or equal to 500"
+    ),
     "[automation.run_tags.partition]": (
         "automation.run_tags.partition: there is no such job; "
         "allowed: index, crops, partitions, release, records_index, records, trainer"
@@ -314,6 +320,8 @@ def test_a_root_in_an_object_store_is_a_place_with_a_folder_of_its_own_on_the_di
     [
         ({"dataset": {"root": "s3://bucket"}}, 'dataset.catalog: "" given, and a database cannot lie in the object'),
         ({"dataset": {"root": "s3://"}}, "dataset.root: allowed: a folder, or a URL such as s3://bucket/folder"),
+        ({"dataset": {"root": "http://host/a"}}, "s3, s3a, gs, gcs, abfs, az or memory, not http"),
+        ({"dataset": {"root": "file://data"}}, "dataset.root: allowed: a folder, or file:///folder, which names no"),
         (
             {"dataset": {"root": "s3://me:secret@bucket"}},
             "dataset.root: allowed: a folder, or a URL without user and password",
@@ -532,6 +540,30 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: py
     assert settings.resolve("raw") == tmp_path / "project" / "raw"
 
 
+@pytest.mark.parametrize(
+    "url", ["s3://me:secret@bucket/a.jsonl", "s3://", "http://host/a.jsonl", "s3://bucket/a#b/c.jsonl"]
+)
+@pytest.mark.parametrize("key", ["records.paths", "trainer.latents"])
+def test_a_url_that_no_file_of_records_can_have_is_refused_without_its_secrets(
+    tmp_path: Path, url: str, key: str
+) -> None:
+    table = {"records.paths": f'[records]\npaths = ["{url}"]', "trainer.latents": f'[trainer]\nlatents = "{url}"'}[key]
+
+    with pytest.raises(SettingsError, match=rf"{re.escape(key)}: allowed: ") as caught:
+        load_settings(write(tmp_path, table))
+
+    assert "secret" not in str(caught.value)
+
+
+def test_urls_of_files_of_records_are_places_in_a_store(tmp_path: Path) -> None:
+    text = '[records]\npaths = ["s3://b/*/a?.jsonl", "a.jsonl"]\n[trainer]\nlatents = "s3://b/c/lat.json"'
+    settings = load_settings(write(tmp_path, text))
+
+    assert settings.trainer is not None
+    assert settings.resolve(settings.trainer.latents) == ObjectPath("s3://b/c/lat.json")
+    assert settings.resolve("a.jsonl") == tmp_path / "a.jsonl"
+
+
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
 
@@ -638,6 +670,19 @@ def test_a_priority_says_who_comes_first_and_who_never_does(tmp_path: Path) -> N
     assert some
     assert [one.name for one in as_listed.selectors] == ["summary", "tags"]
     assert [one.name for one in some.selectors] == ["tags"]
+
+
+def test_a_url_of_a_folder_on_the_disk_is_that_folder() -> None:
+    given = {"dataset": {"root": "file:///my%20data"}, "sources": [{"path": "file:///some/photographs"}]}
+
+    settings = parse_settings(given, folder=Path("/nowhere"))
+
+    assert settings.root == Path("/my data")
+    assert make_location(settings.sources[0].path, settings.folder) == Path("/some/photographs")
+    with pytest.raises(
+        SettingsError, match=r"sources\.0\.path: allowed: a path, or file:///folder, which names no machin"
+    ):
+        parse_settings({"sources": [{"path": "file://localhost/data"}]}, folder=Path("/nowhere"))
 
 
 def test_the_tags_of_a_job_are_texts_and_tables_become_json() -> None:

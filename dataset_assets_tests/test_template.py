@@ -150,6 +150,13 @@ def test_a_file_for_records_says_the_defaults(tmp_path: Path, monkeypatch: pytes
     assert load_settings(path) == parse_settings(expected, folder=path.parent)
 
 
+def test_a_url_of_records_is_written_as_it_is_given(tmp_path: Path) -> None:
+    settings = load_settings(write_record_template(tmp_path / "new", "s3://bucket/captions/*.jsonl", "name"))
+
+    assert settings.records is not None
+    assert settings.records.paths == ("s3://bucket/captions/*.jsonl",)
+
+
 def test_records_without_a_pattern_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"records\.paths\.0"):
         write_record_template(tmp_path / "new", "", "name")

@@ -14,6 +14,7 @@ from dataset_assets.terminal import (
     print_records,
     print_status,
     print_summary,
+    show_line,
     show_progress,
 )
 from dataset_assets.trainer.output.summary import MetadataSummary
@@ -249,3 +250,8 @@ def test_a_bar_goes_on_over_several_starts_and_knows_what_comes_later() -> None:
         progress.finish()
 
         assert [(one.completed, one.total) for one in progress._progress.tasks] == [(40, 40), (7, 7)]
+
+
+@pytest.mark.parametrize("control", ["\n", "\x1b", "\x9b", "\u202e", "\u2066", "\u2029"])
+def test_nothing_in_a_text_steers_the_terminal(control: str) -> None:
+    assert show_line(f"a{control}b שלום") == "a b שלום"

@@ -1,4 +1,4 @@
-"""Which bucket an image goes to: a rule over sizes (SPEC 1.2). No catalog and no slots here."""
+"""Which bucket an image goes to: a rule over sizes (docs/format.md, Buckets). No catalog and no slots here."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby

@@ -1,4 +1,7 @@
-"""The proto table and what it is scaled to (SPEC 1.2). Which image goes into which bucket is decided in choose.py."""
+"""The proto table and what it is scaled to (docs/format.md, Buckets).
+
+Which image goes into which bucket is decided in choose.py.
+"""
 
 from collections.abc import Iterable, Sequence
 

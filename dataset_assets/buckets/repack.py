@@ -13,13 +13,13 @@ import pyarrow as pa
 from dataset_assets.catalog.slots import free_bucket, next_slots, seated_images, take_slots
 from dataset_assets.catalog.state import drop_piece, load_pieces, load_states, void_state
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import DropReason, StorageError
+from dataset_assets.errors import DamagedError, DropReason
 from dataset_assets.images.store import CROP_SCHEMA, Row, group_rows, read_crops, writing_crops
 from dataset_assets.records import sample_key
 from dataset_assets.shards.partition import Partition
 from dataset_assets.stages import Stage
 from dataset_assets.storage.atomic import remove
-from dataset_assets.storage.parquet import read_table
+from dataset_assets.storage.parquet import find_table
 from dataset_assets.work import holding_lock
 
 _PASSING = frozenset(reason.value for reason in DropReason if reason.passing)
@@ -41,7 +41,8 @@ def repack_buckets(dataset: Dataset) -> list[Repacked]:
     """Give the images of every bucket slots without gaps, in the order they have; return the buckets that changed.
 
     Images that were rejected go to the end of their bucket, where they leave no gap. Kept up to date by the next
-    build; one that is killed is repeated. Raises StorageError when crops cannot be written.
+    build; one that is killed is repeated. Raises StorageError when crops cannot be written, or cannot be read though
+    they may be whole: none is given up for that.
     """
     with dataset.catalog.reading() as connection:
         seated = seated_images(connection).select(["bucket_id", "slot", "id", "image_id"]).to_pandas()
@@ -100,11 +101,10 @@ def _find_rejected(dataset: Dataset, bucket_id: str) -> set[str]:
     rejected: set[str] = set()
     folder = dataset.layout.crops(bucket_id, 0).parent
     for path in sorted(folder.glob("*.parquet")):
-        try:
-            rows = read_table(path, ["key", "reason"]).to_pydict()
-        except StorageError:
-            continue  # it is made anew, and says so then
-        rejected |= {key for key, reason in zip(*rows.values(), strict=True) if reason and reason not in _PASSING}
+        table = find_table(path, ["key", "reason"])
+        if table is not None:  # else it is made anew, and says so then
+            rows = zip(*table.to_pydict().values(), strict=True)
+            rejected |= {key for key, reason in rows if reason and reason not in _PASSING}
     return rejected
 
 
@@ -144,6 +144,6 @@ def _order(dataset: Dataset, bucket_id: str, slots: Mapping[str, int], shards: r
                     rejected.append(moved)
                 else:
                     yield moved
-        except StorageError:
-            continue  # damaged: the crops stage makes what is missing
+        except DamagedError:
+            continue  # the crops stage makes what is missing
     yield from sorted(rejected, key=lambda row: int(row["slot"]))

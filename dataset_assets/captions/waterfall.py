@@ -1,6 +1,7 @@
-"""The waterfall: for every sample the first selector, in priority order, that has a usable caption (SPEC 1.5).
+"""The waterfall: for every sample the first selector, in priority order, that has a usable caption.
 
-Pure: which captions are usable is said in review/, and the stage that asks for all of it is select.py.
+docs/captioning.md, The waterfall, says it for people. Pure: which captions are usable is said in review/, and the
+stage that asks for all of it is select.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

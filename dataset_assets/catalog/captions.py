@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf, nextafter
 from operator import itemgetter
 from typing import Any
 
@@ -58,7 +59,7 @@ class SourceIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptionSource(SourceIdentity):
-    """One way captions of a variant were made: a row of the manifest's caption_sources (SPEC 1.5)."""
+    """One way captions of a variant were made: a row of the manifest's caption_sources."""
 
     id: int
     created_at: int  # unix seconds
@@ -193,12 +194,14 @@ def _order(source: CaptionSource) -> tuple[float, int]:
 def activate_source(connection: Connection, source: CaptionSource) -> CaptionSource:
     """Return the source as the one that the settings name for its variant, now if they named another before.
 
-    So one that they come back to is the newest again.
+    So one that they come back to is the newest again, also where the clock of the machine that named the other is
+    ahead of this one's.
     """
-    named = select(func.max(caption_sources.c.activated_at)).filter_by(variant=source.variant)
-    if source.activated_at and source.activated_at >= connection.execute(named).scalar_one():
+    newest = select(func.max(caption_sources.c.activated_at), func.max(caption_sources.c.created_at))
+    named, made = connection.execute(newest.filter_by(variant=source.variant)).one()
+    if source.activated_at and source.activated_at >= named:
         return source
-    now = time.time()
+    now = max(time.time(), nextafter(max(named, made), inf))
     connection.execute(update(caption_sources).filter_by(id=source.id).values(activated_at=now))
     return replace(source, activated_at=now)
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 
 from dataset_assets.catalog.backend import Backend
-from dataset_assets.catalog.migrations import current_version, migrate, newest_version
+from dataset_assets.catalog.migrations import current_version, find_foreign, migrate, newest_version
 from dataset_assets.catalog.sqlite import open_sqlite, sqlite_url
 from dataset_assets.errors import CatalogError
 
@@ -55,6 +55,11 @@ class Catalog:
             )
         if version < newest_version():
             with self.writing() as connection:
+                if foreign := find_foreign(connection):
+                    raise CatalogError(
+                        f"catalog {self.name}: its table {foreign} is another program's: give the catalog a database "
+                        "of its own, or a schema"
+                    )
                 migrate(connection)
 
     @contextmanager
@@ -207,9 +212,12 @@ def _replacing(statement: Any, keys: Sequence[str], names: Sequence[str]) -> Any
 
 def _parse(url: str | URL) -> URL:
     try:
-        return make_url(url)
+        made = make_url(url)
     except (ArgumentError, ValueError):  # a port that is no number
         raise CatalogError(f"dataset.catalog: this is no database's URL; {_ALLOWED}") from None
+    if "@" in (made.host or ""):  # what is before it is the end of a password
+        raise CatalogError("dataset.catalog: an @ in the password of a URL has to be escaped: write %40")
+    return made
 
 
 def _open(url: URL, lock_seconds: float) -> Backend:
@@ -223,6 +231,7 @@ def _open(url: URL, lock_seconds: float) -> Backend:
             ) from None
         return open_postgres(url, lock_seconds)
     if url.drivername != "sqlite" or not Path(url.database or "").is_absolute():
-        shown = url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+        told = url.set(query={})  # in which there may be a password
+        shown = url.database or "" if url.get_backend_name() == "sqlite" else told.render_as_string(hide_password=True)
         raise CatalogError(f"dataset.catalog: {shown} given; {_ALLOWED}")
     return open_sqlite(url, lock_seconds)

@@ -1,22 +1,25 @@
 """Where a dataset's locks lie, by where its catalog lies: on the server, for all machines, or in files, for this one.
 
 A lock on a server is the session's that took it: it is free when its process ends, or its machine (postgres.py says
-after how long). What excludes what is said in storage/lock.py, and is the same for both.
+after how long). Who waits for one stands in the server's queue, so that a stage of the whole dataset is served when
+those end that were there before it, and those that come later wait behind it. What excludes what is said in
+storage/lock.py, and is the same for both.
 """
 
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from math import inf
+from functools import partial
+from math import ceil, inf
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from dataset_assets.catalog.database import Catalog
 from dataset_assets.errors import CatalogError, StorageError
 from dataset_assets.storage.layout import Layout
-from dataset_assets.storage.lock import POLL_SECONDS, WAIT_SECONDS, FileLocks, Locks
+from dataset_assets.storage.lock import WAIT_SECONDS, Confirm, FileLocks, Locks
 
 _BUILD = "build"
 _DATASET = "dataset"
@@ -71,32 +74,38 @@ class ServerLocks:
             yield
 
     @contextmanager
-    def waiting(self, name: str) -> Iterator[None]:
-        """Hold the lock of this name, alone, however long others hold it before."""
+    def waiting(self, name: str) -> Iterator[Confirm]:
+        """Hold the lock of this name, alone, however long others hold it before.
+
+        What the block is given takes it again where it was lost with its connection and is still free.
+        """
         with _Session(self._catalog) as session:
             session.wait(name, inf)
-            yield
+            yield partial(session.confirm, name)
 
 
 class _Session:
     """A connection that holds locks until its block ends."""
 
     def __init__(self, catalog: Catalog) -> None:
-        from dataset_assets.catalog.postgres import FIND_HOLDER, TAKE_LOCK, UNLOCK_ALL
+        from dataset_assets.catalog import postgres  # and psycopg, which few datasets need
 
         self._catalog = catalog
-        self._take, self._find, self._unlock = TAKE_LOCK, FIND_HOLDER, UNLOCK_ALL
+        self._server = postgres
+        self._patient = False  # whether the session has settings of one that waits
 
     def __enter__(self) -> Self:
-        with self._catalog.explaining():
-            self._connection = self._catalog.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._connection = self._connect()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._ask(self._unlock)
+            if not self._connection.invalidated:  # else the locks went with it, and whoever asked last was told
+                self._ask(self._server.UNLOCK_ALL)
+                if self._patient:
+                    self._ask(self._server.RESET_PATIENCE)
         except CatalogError:
             self._connection.invalidate()  # it must not come back with a lock
             if kind is None:
@@ -105,19 +114,51 @@ class _Session:
             self._connection.close()
 
     def wait(self, name: str, seconds: float, *, shared: bool = False) -> bool:
-        """Take a lock as soon as it is free; return whether that was in time."""
-        end = time.monotonic() + seconds
-        while not self._ask(self._take[shared], name=name):
-            if time.monotonic() >= end:
-                return False
-            time.sleep(POLL_SECONDS)
+        """Take a lock as soon as it is free and nobody else is before us; return whether that was in time."""
+        if self._ask(self._server.TAKE_LOCK[shared], name=name):
+            return True
+        if seconds <= 0:
+            return False
+        milliseconds = 0 if seconds == inf else min(ceil(seconds * 1000), self._server.LONGEST_PATIENCE)
+        self._patient = True
+        self._ask(self._server.SET_PATIENCE, milliseconds=str(milliseconds))
+        try:
+            self._ask(self._server.QUEUE_FOR_LOCK[shared], name=name)
+        except CatalogError as error:
+            if not self._server.is_lock_timeout(error.__cause__):
+                raise
+            return False
         return True
+
+    def confirm(self, name: str) -> None:
+        """See that a lock is still held; one that was lost with its connection is taken again.
+
+        Raises CatalogError, naming the process, where another one has it by now.
+        """
+        try:
+            self._ask("SELECT 1")
+            return
+        except CatalogError:
+            if not self._connection.invalidated:
+                raise
+        lost, self._connection, self._patient = self._connection, self._connect(), False
+        lost.close()
+        if not self._ask(self._server.TAKE_LOCK[False], name=name):
+            holder = self.find_holder(name) or "a process that just ended"
+            raise CatalogError(
+                f"catalog {self._catalog.name}: {name} was lost with its connection, and {holder} has taken it: "
+                "run this again, what was committed is kept"
+            )
 
     def find_holder(self, name: str) -> str:
         """Return who holds a lock: "process 12 on host"; "" where nobody does."""
-        found = self._ask(self._find, name=name)
+        found = self._ask(self._server.FIND_HOLDER, name=name)
         return str(found).replace("dataset-assets", "process", 1) if found else ""
 
-    def _ask(self, statement: str, **names: str) -> Any:
+    def _connect(self) -> Connection:
         with self._catalog.explaining():
-            return self._connection.execute(text(statement), names).scalar()
+            return self._catalog.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    def _ask(self, statement: str, **values: str) -> Any:
+        with self._catalog.explaining():
+            return self._connection.execute(text(statement), values).scalar()

@@ -71,10 +71,24 @@ def newest_version() -> int:
 
 def current_version(connection: Connection) -> int:
     """Return the version of the catalog's schema: 0 for an empty database."""
-    if not inspect(connection).has_table(schema_version.name):
+    if not _is_ours(connection):
         return 0
     newest: int | None = connection.execute(select(func.max(schema_version.c.version))).scalar_one()
     return newest or 0
+
+
+def find_foreign(connection: Connection) -> str:
+    """Return the name of a table that stands where one of a new catalog would be made, "" where there is none."""
+    if _is_ours(connection):
+        return ""
+    there = inspect(connection)
+    return next((name for name in metadata.tables if there.has_table(name)), "")
+
+
+def _is_ours(connection: Connection) -> bool:
+    """Return whether the database has our schema_version; other programs call a table so, too."""
+    there, name = inspect(connection), schema_version.name
+    return there.has_table(name) and any(one["name"] == "version" for one in there.get_columns(name))
 
 
 def migrate(connection: Connection) -> None:

@@ -20,6 +20,22 @@ _NUMBER = "hashtextextended(coalesce(current_schema(), '') || '/' || CAST(:name 
 TAKE_LOCK = {  # by whether it is shared: a row that says whether it could be had at once
     shared: f"SELECT pg_try_advisory_lock{'_shared' if shared else ''}({_NUMBER})" for shared in (False, True)
 }
+# The server's queue: nobody who comes later is served first, not even those who share with whoever holds it.
+QUEUE_FOR_LOCK = {
+    shared: f"SELECT pg_advisory_lock{'_shared' if shared else ''}({_NUMBER})" for shared in (False, True)
+}
+# What a session in the queue is given; 0 milliseconds are for ever. One whose process was killed would stay in it, and
+# others behind it, where the server does not look whether anybody is there: of those of version 14 Linux' alone can.
+SET_PATIENCE = (
+    "SELECT set_config('lock_timeout', :milliseconds, false), set_config('statement_timeout', '0', false), "
+    "set_config('client_connection_check_interval', CASE WHEN version() LIKE '%linux%' THEN '2s' "
+    "ELSE current_setting('client_connection_check_interval') END, false)"
+)
+RESET_PATIENCE = (
+    "SELECT count(set_config(name, reset_val, false)) FROM pg_settings "
+    "WHERE name IN ('lock_timeout', 'statement_timeout', 'client_connection_check_interval')"
+)
+LONGEST_PATIENCE = 2**31 - 1  # milliseconds
 UNLOCK_ALL = "SELECT pg_advisory_unlock_all()"
 FIND_HOLDER = (
     "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted "
@@ -31,6 +47,7 @@ _WRITING = "SELECT pg_advisory_xact_lock{shared}(" + _NUMBER.replace(":name", "'
 _SETTINGS = {
     "cursor_tuple_fraction": "1",  # who asks for rows in portions wants all of them
     "idle_session_timeout": "0",  # a session may hold a lock while a stage works for hours
+    "idle_in_transaction_session_timeout": "0",  # and one that writes may compute in between
     "tcp_keepalives_idle": "30",  # the locks of a machine that lost its power are free after a minute
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",
@@ -46,6 +63,8 @@ _ADVICE: dict[type[Exception], str] = {
     errors.InsufficientPrivilege: "may this user make tables in it, and write to them?",
     errors.ReadOnlySqlTransaction: "it is a copy that only the main server writes to: give that one's address",
     errors.DiskFull: "make room on the server's disk, then run this again",
+    errors.OutOfMemory: "the server has no room for it; for the locks of many partitions raise its "
+    "max_locks_per_transaction, or lower partitions_per_run",
 }
 _WORDS = {  # of errors in connecting, which have no code
     "password": "set it in the URL of dataset.catalog, or in PGPASSWORD or ~/.pgpass",
@@ -90,6 +109,11 @@ def open_postgres(url: URL, wait_seconds: float) -> Backend:
         passes=_passes,
         wait_seconds=wait_seconds,
     )
+
+
+def is_lock_timeout(error: BaseException | None) -> bool:
+    """Return whether an error says that a lock was not free in time."""
+    return isinstance(getattr(error, "orig", error), errors.LockNotAvailable)
 
 
 def _name(url: URL) -> str:

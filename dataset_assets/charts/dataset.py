@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from dataset_assets.catalog.captions import CaptionStatus
 from dataset_assets.charts.bars import has_rest, height_of, keep_largest, paint_bars, paint_stacks
-from dataset_assets.charts.curves import find_half, paint_histogram
 from dataset_assets.charts.figure import BAR, COLOURS, GREY, draw, draw_nothing
+from dataset_assets.charts.histograms import find_half, paint_histogram
 from dataset_assets.charts.sizes import paint_sizes
 from dataset_assets.overview.histogram import Histogram, Sizes
 
@@ -24,7 +24,7 @@ VARIANTS = 20
 
 _MORE_VARIANTS = "{count} more variants"
 
-_CURVE = 2.8  # inches: how high a histogram is
+_HISTOGRAM = 2.8  # inches: how high a histogram is
 _MAP = 5.2  # inches
 _SHADES = 96  # colours of a picture that has many
 _LEGEND = 0.25  # inches: a line of it
@@ -99,7 +99,7 @@ def draw_captions(selected: Mapping[str, int], lengths: Histogram) -> bytes:
     rows, title = keep_largest(named, VARIANTS, _MORE_VARIANTS), "Captions by the variant that was selected"
     if not (rows and sum(lengths.counts)):
         return _draw_bars(named, VARIANTS, _MORE_VARIANTS, title, "samples", "There is no sample.")
-    heights = height_of(len(rows)), _CURVE
+    heights = height_of(len(rows)), _HISTOGRAM
 
     def paint(figure: "Figure") -> None:
         above, below = figure.subplots(2, height_ratios=heights)
@@ -124,5 +124,5 @@ def _draw_bars(counts: Mapping[str, int], most: int, others: str, title: str, co
     return _draw_one(paint, height_of(len(rows)))
 
 
-def _draw_one(paint: "Callable[[Axes], None]", height: float = _CURVE, colours: int = COLOURS) -> bytes:
+def _draw_one(paint: "Callable[[Axes], None]", height: float = _HISTOGRAM, colours: int = COLOURS) -> bytes:
     return draw(lambda figure: paint(figure.subplots()), height=height, colours=colours)

@@ -12,6 +12,7 @@ import click
 
 from dataset_assets.cli.options import config_option, json_option
 from dataset_assets.cli.show import show_sample
+from dataset_assets.counts import count_noun
 
 _file = click.Path(path_type=Path, dir_okay=False)
 
@@ -32,9 +33,9 @@ def estimate(config: Path | None, as_json: bool) -> None:
     from rich.console import Console
 
     from dataset_assets.captions.reports.estimate import estimate_captions
+    from dataset_assets.captions.terminal import print_estimates
     from dataset_assets.dataset import open_dataset
     from dataset_assets.settings import load_settings
-    from dataset_assets.tables import print_estimates
     from dataset_assets.terminal import show_progress
 
     with open_dataset(load_settings(config)) as dataset, show_progress(Console(stderr=True)) as progress:
@@ -53,9 +54,9 @@ def status(config: Path | None, as_json: bool) -> None:
     from rich.console import Console
 
     from dataset_assets.captions.reports.account import describe_captions
+    from dataset_assets.captions.terminal import print_account
     from dataset_assets.dataset import open_dataset
     from dataset_assets.settings import load_settings
-    from dataset_assets.tables import print_account
 
     with open_dataset(load_settings(config)) as dataset:
         account = describe_captions(dataset)
@@ -96,7 +97,7 @@ def export_file(file: Path, config: Path | None, variants: tuple[str, ...], over
 
     with open_dataset(load_settings(config)) as dataset, show_progress(Console(stderr=True)) as progress:
         count = export_captions(dataset, file, variants=variants, overwrite=overwrite, progress=progress)
-    click.echo(f"wrote {count:,} captions into {file}")
+    click.echo(f"wrote {count_noun(count, 'caption')} into {file}")
 
 
 @captions.command("import")
@@ -116,9 +117,9 @@ def import_file(
     from rich.console import Console
 
     from dataset_assets.captions.files.importing import import_captions
+    from dataset_assets.captions.terminal import print_import
     from dataset_assets.dataset import open_dataset
     from dataset_assets.settings import load_settings
-    from dataset_assets.tables import print_import
     from dataset_assets.terminal import show_progress
 
     with open_dataset(load_settings(config)) as dataset, show_progress(Console(stderr=True)) as progress:

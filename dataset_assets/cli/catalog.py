@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from dataset_assets.cli.options import config_option
+from dataset_assets.counts import count_noun
 
 
 @click.group()
@@ -44,7 +45,7 @@ def copy(config: Path | None, target: str) -> None:
         copied = copy_catalog(dataset.catalog, into, progress=progress)
         spelled = into.spelled
     for table, rows in copied.rows.items():
-        click.echo(f"{table}: {rows:,} rows")
+        click.echo(f"{table}: {count_noun(rows, 'row')}")
     click.echo(f"to go on there, write into dataset.toml, under [dataset]: catalog = {show(spelled)}")
     if "***" in spelled:
         click.echo("put the password in place of ***, or leave :*** out and set PGPASSWORD, or write ~/.pgpass")

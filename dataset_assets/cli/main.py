@@ -20,6 +20,7 @@ from dataset_assets.cli.catalog import catalog
 from dataset_assets.cli.compare import compare
 from dataset_assets.cli.options import Folder, config_option, json_option
 from dataset_assets.cli.show import show
+from dataset_assets.counts import count_noun
 from dataset_assets.errors import DatasetError, SettingsError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class _Commands(click.Group):
 
 def _clean(text: str) -> str:
     """Return what may have names of files in it as one line that does not steer the terminal."""
-    from dataset_assets.tables import show_line
+    from dataset_assets.terminal import show_line
 
     return show_line(text)
 
@@ -137,7 +138,7 @@ def _sum_up_images(settings: "Settings", as_json: bool) -> "Iterator[dict[str, A
         write_sheet(dataset)
         summary, layout = summarize(dataset), dataset.layout
     for name, left in summary.left.items():
-        _warn(f"{name}: {left:,} images were not asked about, for want of its key")
+        _warn(f"{name}: {count_noun(left, 'image')} not asked about, for want of its key")
     if as_json:
         gallery = str(layout.gallery_page) if settings.gallery.enabled else None
         yield asdict(summary) | {"contact_sheet": str(layout.contact_sheet), "gallery": gallery}
@@ -267,8 +268,9 @@ def verify(export: "Location", as_json: bool, workers: int, pixels: bool) -> Non
     else:
         for fault in report.faults:
             click.echo(_clean(str(fault)))
-        said = "ok" if report.ok else f"{len(report.faults):,} faults"
-        click.echo(f"{said}: {report.samples:,} samples in {report.files:,} files, {report.bytes / 1e6:,.1f} MB read")
+        said = "ok" if report.ok else count_noun(len(report.faults), "fault")
+        read = f"{count_noun(report.samples, 'sample')} in {count_noun(report.files, 'file')}"
+        click.echo(f"{said}: {read}, {report.bytes / 1e6:,.1f} MB read")
     if not report.ok:
         raise click.exceptions.Exit(1)
 

@@ -20,7 +20,8 @@ class Folder(click.Path):
 
         if fault := check_location(value):
             self.fail(f"allowed: {fault}", param, ctx)
-        return make_location(value, Path())
+        place = make_location(value, Path())
+        return super().convert(place, param, ctx) if isinstance(place, Path) else place
 
 
 config_option = click.option(

@@ -41,9 +41,9 @@ def show_sample(name: str, config: Path | None, *, as_json: bool) -> None:
     """Print all that is known of the sample that `name` means. Raises DatasetError where there is no such one."""
     from rich.console import Console
 
+    from dataset_assets.captions.terminal import print_sample
     from dataset_assets.dataset import open_dataset
     from dataset_assets.release.describe import describe_sample
-    from dataset_assets.tables import print_sample
 
     with open_dataset(_load_settings(config)) as dataset:
         shown = describe_sample(dataset, name)

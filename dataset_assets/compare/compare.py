@@ -22,11 +22,11 @@ from dataset_assets.compare.examples import Sketch, read_examples
 from dataset_assets.compare.export import Export, find_equal, open_export
 from dataset_assets.compare.gather import Gathered, gather_rows
 from dataset_assets.compare.manifests import compare_drops, compare_settings, compare_sources
-from dataset_assets.compare.match import Kind, Matched, match_rows
+from dataset_assets.compare.match import Kind, Matched, match_rows, name_of
 from dataset_assets.compare.records import EXAMPLES, Comparison, Difference, Example, Summary
 from dataset_assets.progress import Progress
 
-EXAMPLE_KINDS = ("added", "removed", *(str(kind.name).lower() for kind in Kind), "moved")
+EXAMPLE_KINDS = ("added", "removed", *(name_of(kind) for kind in Kind), "moved")
 
 Jpegs = Mapping[tuple[str, int], bytes]  # by the sample's key, and 0 for the first export, 1 for the second
 

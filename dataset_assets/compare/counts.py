@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dataset_assets.compare.export import Export
 from dataset_assets.compare.gather import Gathered
-from dataset_assets.compare.match import Kind, Matched, Reason, Tars
+from dataset_assets.compare.match import Kind, Matched, Reason, Tars, name_of
 from dataset_assets.compare.records import BucketCounts, Combined, Counts, Flow, Images, Kinds
 
 _NOWHERE = -1  # the number of what is not in an export
@@ -126,7 +126,7 @@ def name_flags(flags: type[Kind] | type[Reason], value: int) -> list[str]:
 
 
 def _named(flags: type[Kind] | type[Reason]) -> dict[int, str]:
-    return {int(flag): str(flag.name).lower() for flag in flags}
+    return {int(flag): name_of(flag) for flag in flags}
 
 
 def _count(values: NDArray[np.uint8], flag: int) -> int:

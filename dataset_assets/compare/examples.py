@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from dataset_assets.compare.counts import name_flags
 from dataset_assets.compare.export import Export
-from dataset_assets.compare.gather import Gathered, Rows
+from dataset_assets.compare.gather import Gathered
 from dataset_assets.compare.manifests import compare_values
-from dataset_assets.compare.match import Kind, Matched, Reason
+from dataset_assets.compare.match import Kind, Matched, Reason, name_of
 from dataset_assets.compare.records import TEXT_LIMIT, Difference, Example, Side
-from dataset_assets.compare.rows import read_sample
+from dataset_assets.compare.rows import read_sample, show_key
 from dataset_assets.compare.words import compare_words
 
 _NO_FIELDS = ("caption_variant", "bucket_id")  # which a side has by itself
@@ -47,7 +47,7 @@ def read_examples(
         yield "added", reader.read(None, int(row))
     for row in matched.removed[:count]:
         yield "removed", reader.read(int(row), None)
-    wanted = {str(kind.name).lower(): matched.kinds & kind for kind in Kind}
+    wanted = {name_of(kind): matched.kinds & kind for kind in Kind}
     for name, which in {**wanted, "moved": matched.moved & (matched.kinds == 0)}.items():
         for pair in which.nonzero()[0][:count]:
             sketch = reader.read(int(matched.a[pair]), int(matched.b[pair]))
@@ -88,7 +88,7 @@ class _Reader:
             return None
         export, rows = self._exports[number], self._gathered.rows[number]
         tar = export.tars[int(rows["tar"][row])]
-        key, place = _key_of(rows, row), int(rows["place"][row])
+        key, place = show_key(rows["key"][row]), int(rows["place"][row])
         jpeg, text, fields = read_sample(export.folder, tar, key, place)
         side = Side(
             tar=tar.path,
@@ -101,10 +101,6 @@ class _Reader:
             picture=None,
         )
         return _Found(key, side, fields, jpeg)
-
-
-def _key_of(rows: Rows, row: int) -> str:
-    return bytes(rows["key"][row]).ljust(rows.dtype["key"].itemsize, b"\0").hex()
 
 
 def _compare_fields(a: Mapping[str, Any], b: Mapping[str, Any]) -> Sequence[Difference]:

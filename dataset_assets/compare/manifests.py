@@ -38,7 +38,7 @@ def compare_drops(a: Mapping[str, object], b: Mapping[str, object]) -> list[Diff
 
 
 def compare_values(a: Mapping[str, object], b: Mapping[str, object]) -> list[Difference]:
-    """Return the values that differ, at most some hundreds, after taking objects and lists of objects apart."""
+    """Return the values that differ, at most _MOST of them, after taking objects and lists of objects apart."""
     flat_a, flat_b = dict(_flatten(a)), dict(_flatten(b))
     keys = (key for key in dict.fromkeys([*flat_a, *flat_b]) if not _is_equal(flat_a.get(key), flat_b.get(key)))
     return [Difference(key=key, a=flat_a.get(key), b=flat_b.get(key)) for key in islice(keys, _MOST)]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_assets.compare.gather import Rows
-from dataset_assets.compare.rows import ROW
+from dataset_assets.compare.rows import show_key
 from dataset_assets.errors import StorageError
 
 Numbers = NDArray[np.int64]  # of rows
@@ -51,6 +51,11 @@ class Tars(NamedTuple):
     paths: NDArray[np.int32]
 
 
+def name_of(flag: Kind | Reason) -> str:
+    """Return what a kind or a reason is called in records and on pages."""
+    return str(flag.name).lower()
+
+
 def match_rows(a: Rows, b: Rows, tars_a: Tars, tars_b: Tars) -> Matched:
     """Return how two exports' rows belong together. Raises StorageError where a key is twice in one of them."""
     (order_a, keys_a), (order_b, keys_b) = _sort(a, "the first"), _sort(b, "the second")
@@ -72,7 +77,7 @@ def _sort(rows: Rows, which: str) -> tuple[Numbers, NDArray[np.bytes_]]:
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     if (repeated := np.flatnonzero(keys[1:] == keys[:-1])).size:
-        key = bytes(keys[repeated[0]]).ljust(ROW["key"].itemsize, b"\0").hex()
+        key = show_key(keys[repeated[0]])
         raise StorageError(f"the sample {key} is twice in {which} export; `dataset-assets verify` names the tars")
     return order, keys
 

@@ -201,5 +201,10 @@ def _parse_key(key: str) -> bytes:
     return bytes.fromhex(key)
 
 
+def show_key(key: bytes) -> str:
+    """Return the key of a row as the digits that name the sample; numpy takes zeros off the end of bytes."""
+    return bytes(key).ljust(ROW["key"].itemsize, b"\0").hex()
+
+
 def _digest(values: list[Any]) -> bytes:
     return blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from dataset_assets.compare.records import Comparison, Difference, Example, Flow, Images, Summary
-from dataset_assets.tables import show_line
-from dataset_assets.terminal import count_table, say
+from dataset_assets.counts import count_noun
+from dataset_assets.terminal import count_table, say, show_line
 
 _LISTED = 20  # rows of a table; --json has all
 _SHOWN = 3  # examples of each kind
@@ -59,7 +59,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 
 def _describe(export: Summary) -> str:
     named = f", export id {export.export_id}" if export.export_id else ""
-    return show_line(f"{export.path}: {export.samples:,} samples in {export.tars:,} tars, {export.format}{named}")
+    counts = f"{count_noun(export.samples, 'sample')} in {count_noun(export.tars, 'tar')}"
+    return show_line(f"{export.path}: {counts}, {export.format}{named}")
 
 
 def _print_counts(console: Console, comparison: Comparison) -> None:

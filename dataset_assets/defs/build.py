@@ -1,7 +1,8 @@
-"""A whole build in this process: the same assets, in the Dagster instance that the UI shows, in three kinds of run.
+"""A whole build in this process: the same assets, in the Dagster instance that the UI shows, one run after the other.
 
-The sources are scanned and assigned, the partitions that are not fresh are brought up to date, some to a run, and
-manifest, card and gallery are written when everything is there.
+Of images: the sources are scanned and assigned, the partitions that are not fresh are brought up to date, some to a
+run, and manifest, card and gallery are written when everything is there. Of records: their files are read, and the
+ranges of tars that are not fresh are brought up to date. Trainer metadata comes last.
 """
 
 from collections.abc import Iterator, Sequence

@@ -20,7 +20,8 @@ from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import PARTITION_ROWS, show_path, tell_selected
 from dataset_assets.defs.partitions import BUCKET_SHARDS, report_partitions
-from dataset_assets.defs.pictures import caption_lines, embed, quote
+from dataset_assets.defs.pictures import embed
+from dataset_assets.defs.texts import caption_lines, quote
 from dataset_assets.progress import Progress
 from dataset_assets.settings import ChatSettings, ImportedSettings, Settings, SidecarSettings, VariantSettings
 from dataset_assets.shards.partition import Partition

@@ -1,4 +1,4 @@
-"""Which charts an asset shows: numbers of overview/, drawn by charts/. Nothing is drawn of what is reused."""
+"""Which charts an asset shows: numbers of overview/, drawn by charts/. When they are drawn is carry.py's to say."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -13,8 +13,8 @@ from dataset_assets.catalog.captions import CaptionStatus, Spending, load_spendi
 from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import make_drops, make_table
-from dataset_assets.defs.pictures import cut, quote
+from dataset_assets.defs.metadata import make_drops, make_table, show_faults
+from dataset_assets.defs.texts import cut
 from dataset_assets.defs.whole import list_keys, load_made
 from dataset_assets.freshness import find_state, judge_inputs
 from dataset_assets.progress import Progress
@@ -29,7 +29,6 @@ _LEAST_COVERAGE = 0.9  # of the samples, and of a model's answers
 _MOST_REFUSED = 0.05  # of a model's answers
 _MOST_TRUNCATED = 0.02  # likewise
 _NEARLY_SPENT = 0.9  # of the budget
-_SHOWN = 20  # faults in the metadata
 _NAMED = 3  # faults in the description
 
 
@@ -245,12 +244,11 @@ def _judge(
 ) -> dg.AssetCheckResult:
     """Return a check's result; the first faults are shown, all are counted."""
     more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-    shown = "".join(quote(cut(str(fault)) for fault in faults[:_SHOWN]))
     return dg.AssetCheckResult(
         passed=not faults,
         severity=severity,
         description="; ".join(cut(str(fault)) for fault in faults[:_NAMED]) + more if faults else None,
-        metadata={**counts, "faults": len(faults), **({"first_faults": dg.MetadataValue.md(shown)} if faults else {})},
+        metadata={**counts, "faults": len(faults), **show_faults(map(str, faults))},
     )
 
 

@@ -8,7 +8,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.defs.assets import stage_asset
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import describe, show_path
+from dataset_assets.defs.metadata import as_result, describe, show_path
 from dataset_assets.gallery.stage import write_gallery
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
@@ -35,9 +35,6 @@ def make_gallery(settings: Settings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[Any]:
         with failing():
             outcome = write_gallery(dataset, force=config.force, progress=progress)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(outcome.state.output),
-            metadata={**describe(outcome), "page": show_path(dataset.layout.gallery_page)},
-        )
+        return as_result(outcome, {**describe(outcome), "page": show_path(dataset.layout.gallery_page)})
 
     return gallery

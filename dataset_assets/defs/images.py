@@ -51,8 +51,7 @@ def make_resized_crops(settings: Settings) -> dg.AssetsDefinition:
             return {PARTITION_ROWS: report["images"], "folder": show_path(folder)}
 
         def show(key: str) -> dict[str, Any]:
-            strip = show_crops(dataset, key)
-            return {"crops_seen": show_strip(strip)} if strip else {}
+            return show_strip("crops_seen", show_crops(dataset, key))
 
         with failing():
             outcomes = make_crops(dataset, context.partition_keys, force=config.force, progress=progress)

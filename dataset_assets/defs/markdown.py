@@ -8,7 +8,8 @@ import re
 
 import dagster as dg
 
-from dataset_assets.defs.pictures import cut, embed
+from dataset_assets.defs.pictures import embed
+from dataset_assets.defs.texts import cut
 from dataset_assets.storage.location import Location
 
 MOST = 130_000  # bytes of a page in the log, pictures and all: it keeps every event

@@ -1,11 +1,12 @@
 """Reports of the stages as metadata that Dagster shows. No counting here."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import dagster as dg
 
+from dataset_assets.defs.texts import cut, quote
 from dataset_assets.overview.captions import name_selected
 from dataset_assets.overview.reasons import explain_reason
 from dataset_assets.settings import Settings
@@ -15,11 +16,7 @@ from dataset_assets.work import Outcome
 ROWS, PARTITION_ROWS = "dagster/row_count", "dagster/partition_row_count"  # which Dagster plots over time
 
 _NO_CAPTION = "no caption"
-_MARKUP = "\\`*_{}[]<>()#+!|&$~"
-
-# Control characters and halves of pairs end a word; what has no width, or turns the direction of a text, is dropped.
-_BLANK = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]+")
-_UNSEEN = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]+")
+_FAULTS = 20  # that are shown of those of a check
 _HIDDEN = {"inputs", "digests", "sight", "order", "listing"}
 # Of the run that made it: a later one does not say them again.
 _OF_THE_RUN = {
@@ -73,6 +70,12 @@ def tell_selected(settings: Settings, report: Mapping[str, Any], samples: int) -
     return {"selected": make_table(counts, "variant", "samples"), **share}
 
 
+def show_faults(faults: Iterable[str]) -> dict[str, Any]:
+    """Return the first of some faults as an entry of metadata, as text; no entry where there is none."""
+    shown = "".join(quote(cut(fault) for fault in islice(faults, _FAULTS)))
+    return {"first_faults": dg.MetadataValue.md(shown)} if shown else {}
+
+
 def show_path(path: Location) -> dg.MetadataValue[Any]:
     """Return where a file or folder is."""
     return dg.MetadataValue.path(str(path))
@@ -98,14 +101,6 @@ def describe(outcome: Outcome, *, counted: str = "images") -> dict[str, Any]:
     return shown
 
 
-def as_line(text: str) -> str:
-    """Return a text as one line, without what cannot be seen."""
-    return " ".join(_UNSEEN.sub("", _BLANK.sub(" ", text)).split())
-
-
-def escape(text: str) -> str:
-    """Return a text as one line in which nothing is markup, for the description of a picture.
-
-    Elsewhere Dagster makes links of addresses even so: texts that others wrote stand in blocks (pictures.py).
-    """
-    return "".join(f"&#{ord(character)};" if character in _MARKUP else character for character in as_line(text))
+def as_result(outcome: Outcome, metadata: Mapping[str, Any]) -> dg.MaterializeResult[Any]:
+    """Return what an asset returns of an outcome: its data version is the digest of what was made."""
+    return dg.MaterializeResult(data_version=dg.DataVersion(outcome.state.output), metadata=metadata)

@@ -11,7 +11,7 @@ from dataset_assets.defs.carry import draw_or_carry
 from dataset_assets.defs.columns import SCHEMA, describe_columns
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing, make_when_complete
-from dataset_assets.defs.metadata import ROWS, describe, show_path
+from dataset_assets.defs.metadata import ROWS, as_result, describe, show_path
 from dataset_assets.defs.pictures import show_strip
 from dataset_assets.images.near import NEAR_SCHEMA, find_near_duplicates
 from dataset_assets.previews.glimpse import show_groups
@@ -48,11 +48,15 @@ def make_near_duplicates(settings: Settings) -> dg.AssetsDefinition:
                 lambda: find_near_duplicates(dataset, force=config.force, progress=progress),
                 "near duplicates were not looked for yet",
             )
-            pictures = draw_or_carry(context, outcome, lambda: _show(dataset)) if outcome else {}
+            pictures = (
+                draw_or_carry(context, outcome, lambda: show_strip("groups_seen", show_groups(dataset)))
+                if outcome
+                else {}
+            )
         if outcome:
-            yield dg.MaterializeResult(
-                data_version=dg.DataVersion(outcome.state.output),
-                metadata={
+            yield as_result(
+                outcome,
+                {
                     **pictures,
                     **describe(outcome),
                     ROWS: outcome.report["images_in_groups"],
@@ -61,8 +65,3 @@ def make_near_duplicates(settings: Settings) -> dg.AssetsDefinition:
             )
 
     return near_duplicates
-
-
-def _show(dataset: Dataset) -> dict[str, Any]:
-    strip = show_groups(dataset)
-    return {"groups_seen": show_strip(strip)} if strip else {}

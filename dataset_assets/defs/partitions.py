@@ -11,7 +11,7 @@ from dataset_assets.catalog.state import States, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.carry import draw_or_carry
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import describe
+from dataset_assets.defs.metadata import as_result, describe
 from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, version_tags
 from dataset_assets.stages import Stage, upstream
 from dataset_assets.work import Outcome
@@ -66,7 +66,7 @@ def report_partitions(
 
     if len(outcomes) == 1:
         key, outcome = next(iter(outcomes.items()))
-        yield dg.MaterializeResult(data_version=dg.DataVersion(outcome.state.output), metadata=explain(key))
+        yield as_result(outcome, explain(key))
         return
     yield dg.MaterializeResult()
     # By now Dagster has given all of them one data version, made of inputs that are no partition's own: correct it.

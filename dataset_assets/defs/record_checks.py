@@ -1,7 +1,6 @@
 """Asset checks of group `records`: blocking where something would be lost, a warning where a person should look."""
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import BinaryIO
 
 import dagster as dg
@@ -9,8 +8,7 @@ import dagster as dg
 from dataset_assets.catalog.state import load_pieces, load_states
 from dataset_assets.dataset import Dataset
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import make_table
-from dataset_assets.defs.pictures import cut, quote
+from dataset_assets.defs.metadata import make_table, show_faults
 from dataset_assets.defs.whole import find_severity, load_made
 from dataset_assets.freshness import judge_inputs
 from dataset_assets.posts.choose import EMPTY
@@ -24,7 +22,6 @@ from dataset_assets.trainer.output.merged import CAPTIONS
 
 _MOST_DROPPED = 0.01  # of the rows: more is rarely meant
 _MOST_MISSING = 0.05  # of the ids
-_LISTED = 20  # faults in the metadata
 _CAPTION = b'": {"caption": "'  # how a caption begins; inside of one a quotation mark has a backslash
 _PIECE = 1 << 24  # bytes
 
@@ -40,11 +37,8 @@ def records_read(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
     """Warn when many rows could not be used."""
     with failing():
         report = load_report(dataset, Stage.CAPTION_RECORDS)
-    listed = "".join(
-        quote(
-            cut(f"{fault['file']}, line {fault['line']}: {fault['fault']}: {fault['detail']}")
-            for fault in islice(list_faults(dataset), _LISTED)
-        )
+    faults = (
+        f"{fault['file']}, line {fault['line']}: {fault['fault']}: {fault['detail']}" for fault in list_faults(dataset)
     )
     return dg.AssetCheckResult(
         passed=report["records"] > 0 and report["dropped"] <= report["rows"] * _MOST_DROPPED,
@@ -53,7 +47,7 @@ def records_read(dataset: dg.ResourceParam[Dataset]) -> dg.AssetCheckResult:
             "rows": report["rows"],
             "dropped": report["dropped"],
             "faults": make_table(report["faults"], "fault", "rows"),
-            **({"first_faults": dg.MetadataValue.md(listed)} if listed else {}),
+            **show_faults(faults),
         },
     )
 

@@ -11,7 +11,7 @@ from dataset_assets.defs.columns import SCHEMA, describe_columns
 from dataset_assets.defs.config import RecordsConfig, StageConfig
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.markdown import show_page
-from dataset_assets.defs.metadata import PARTITION_ROWS, ROWS, describe, show_path
+from dataset_assets.defs.metadata import PARTITION_ROWS, ROWS, as_result, describe, show_path
 from dataset_assets.defs.partitions import report_partitions
 from dataset_assets.posts.choose import choose_captions
 from dataset_assets.posts.form import caption_schema, parsed_schema
@@ -72,10 +72,7 @@ def _make_caption_records(settings: Settings, records: RecordSettings) -> dg.Ass
     ) -> dg.MaterializeResult[Any]:
         with failing():
             outcome = index_records(dataset, **config.model_dump(), progress=progress)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(outcome.state.output),
-            metadata={**describe(outcome, counted="rows"), ROWS: outcome.report["records"]},
-        )
+        return as_result(outcome, {**describe(outcome, counted="rows"), ROWS: outcome.report["records"]})
 
     return caption_records
 
@@ -133,9 +130,9 @@ def _make_trainer_metadata(settings: Settings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[Any]:
         with failing():
             outcome = write_trainer_metadata(dataset, force=config.force, progress=progress)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(outcome.state.output),
-            metadata={
+        return as_result(
+            outcome,
+            {
                 **describe(outcome, counted="ids"),
                 "report": show_page(dataset.layout.trainer / "report.md"),
             },

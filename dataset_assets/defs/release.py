@@ -12,7 +12,7 @@ from dataset_assets.defs.charts import chart_release
 from dataset_assets.defs.config import StageConfig
 from dataset_assets.defs.failures import failing, make_when_complete
 from dataset_assets.defs.markdown import show_page
-from dataset_assets.defs.metadata import ROWS, describe, make_drops, show_path, tell_selected
+from dataset_assets.defs.metadata import ROWS, as_result, describe, make_drops, show_path, tell_selected
 from dataset_assets.errors import DropReason
 from dataset_assets.release.publish import write_card, write_manifest
 from dataset_assets.settings import Settings
@@ -49,9 +49,9 @@ def make_manifest(settings: Settings) -> dg.AssetsDefinition:
             charts = draw_or_carry(context, outcome, lambda: chart_release(dataset, drops)) if outcome else {}
         if outcome:
             summary = outcome.report["summary"]
-            yield dg.MaterializeResult(
-                data_version=dg.DataVersion(outcome.state.output),
-                metadata={
+            yield as_result(
+                outcome,
+                {
                     **charts,
                     **describe(outcome),
                     **tell_selected(settings, outcome.report, summary["images_exported"]),
@@ -89,12 +89,6 @@ def make_dataset_card(settings: Settings) -> dg.AssetsDefinition:
     def dataset_card(config: StageConfig, dataset: dg.ResourceParam[Dataset]) -> dg.MaterializeResult[Any]:
         with failing():
             outcome = write_card(dataset, force=config.force)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(outcome.state.output),
-            metadata={
-                **describe(outcome),
-                "card": show_page(dataset.layout.card),
-            },
-        )
+        return as_result(outcome, {**describe(outcome), "card": show_page(dataset.layout.card)})
 
     return dataset_card

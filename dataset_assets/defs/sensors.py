@@ -21,7 +21,7 @@ from dataset_assets.errors import DatasetError, OrderError
 from dataset_assets.freshness import FRESH, Inputs, Verdict, fingerprint, fingerprint_settings, list_inputs
 from dataset_assets.posts.files import are_settled, list_files
 from dataset_assets.posts.index import find_changes as find_new_records
-from dataset_assets.settings import Job, RecordSettings, Settings
+from dataset_assets.settings import JOBS, Job, RecordSettings, Settings
 from dataset_assets.sources.scan import find_changes
 from dataset_assets.stages import Stage, last_stages, upstream
 from dataset_assets.status import judge_all
@@ -56,32 +56,42 @@ def make_sensor(settings: Settings, jobs: Jobs) -> dg.SensorDefinition:
     def keep_up_to_date(
         context: dg.SensorEvaluationContext, dataset: dg.ResourceParam[Dataset]
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        instance = context.instance
-        if busy := _find_busy(instance, jobs):
-            yield dg.SkipReason(f"run {busy.run_id} of {busy.job_name} is under way")
-        elif dataset.locks.is_building():
-            yield dg.SkipReason("`dataset-assets build` is at work")
+        if busy := _explain_busy(dataset, context.instance):
+            yield dg.SkipReason(busy)
         else:
-            yield from _ask(dataset, instance)
+            yield from _ask(dataset, context.instance)
 
     return keep_up_to_date
 
 
 def make_nightly(settings: Settings) -> dg.ScheduleDefinition | None:
-    """Return the schedule of the scan that compares contents, None where there is none."""
+    """Return the schedule of the scan that compares contents, None where there is none.
+
+    It leaves a night out while others are at work: a scan wants the dataset for itself, and would wait for captions
+    that a model makes for hours, with everything else behind it, only to give up.
+    """
     if not (settings.automation.nightly and settings.sources):
         return None
     hour, minute = settings.automation.nightly.split(":")
     config = {"checksum": True, "settle_seconds": settings.automation.settle_seconds}
-    return dg.ScheduleDefinition(
-        name="nightly_checksums",
+
+    @dg.schedule(
         job_name=Job.INDEX,
-        tags=settings.automation.tags_of(Job.INDEX),
         cron_schedule=f"{int(minute)} {int(hour)} * * *",
-        run_config=_scan(config),
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Reads every source file and compares content: finds what changed under the same size and time.",
+        description=(
+            "Reads every source file and compares content: finds what changed under the same size and time. Left out "
+            "where other runs, or a build, are at work."
+        ),
     )
+    def nightly_checksums(
+        context: dg.ScheduleEvaluationContext, dataset: dg.ResourceParam[Dataset]
+    ) -> dg.RunRequest | dg.SkipReason:
+        if busy := _explain_busy(dataset, context.instance):
+            return dg.SkipReason(busy)
+        return dg.RunRequest(run_config=_scan(config), tags=settings.automation.tags_of(Job.INDEX))
+
+    return nightly_checksums
 
 
 def _ask(dataset: Dataset, instance: dg.DagsterInstance) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -196,12 +206,12 @@ def _was_tried(instance: dg.DagsterInstance, request: dg.RunRequest) -> bool:
     return bool(records) and time.time() - (records[0].end_time or 0) < _AGAIN_SECONDS
 
 
-def _find_busy(instance: dg.DagsterInstance, jobs: Jobs) -> dg.DagsterRun | None:
-    """Return a run of one of our jobs that is queued or under way."""
-    for job in jobs:
-        for run in instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=_UNDER_WAY), limit=1):
-            return run
-    return None
+def _explain_busy(dataset: Dataset, instance: dg.DagsterInstance) -> str:
+    """Return what is at work on the dataset, a run of one of our jobs or a build; "" where nothing is."""
+    for job in JOBS:
+        for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1):
+            return f"run {run.run_id} of {run.job_name} is under way"
+    return "`dataset-assets build` is at work" if dataset.locks.is_building() else ""
 
 
 def _scan(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,13 +82,10 @@ def make_shards(settings: Settings) -> dg.AssetsDefinition:
             return {PARTITION_ROWS: report["samples"], "folder": show_path(folder), **named}
 
         def show(key: str) -> dict[str, Any]:
-            strip = show_samples(dataset, key)
-            return {"samples_seen": show_strip(strip)} if strip else {}
+            return show_strip("samples_seen", show_samples(dataset, key))
 
         with failing():
-            outcomes = {
-                key: write_shards(dataset, key, force=config.force, progress=progress) for key in context.partition_keys
-            }
+            outcomes = write_shards(dataset, context.partition_keys, force=config.force, progress=progress)
         yield from report_partitions(context, dataset, outcomes, tell=tell, show=show)
 
     return shards

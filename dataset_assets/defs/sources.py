@@ -12,7 +12,7 @@ from dataset_assets.defs.charts import chart_sources
 from dataset_assets.defs.columns import SCHEMA, describe_rows
 from dataset_assets.defs.config import ScanConfig
 from dataset_assets.defs.failures import failing
-from dataset_assets.defs.metadata import ROWS, make_drops, make_table, show_path
+from dataset_assets.defs.metadata import ROWS, as_result, make_drops, make_table, show_path
 from dataset_assets.progress import Progress
 from dataset_assets.settings import Settings
 from dataset_assets.sources.scan import scan_sources
@@ -46,9 +46,9 @@ def make_raw_images(settings: Settings) -> dg.AssetsDefinition:
             charts = draw_or_carry(context, outcome, lambda: chart_sources(dataset, report))
         # Where another catalog is, is not shown: there may be a password in it.
         catalog = {} if settings.dataset.catalog else {"catalog": show_path(dataset.layout.catalog)}
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(outcome.state.output),
-            metadata={
+        return as_result(
+            outcome,
+            {
                 **charts,
                 ROWS: report["seen"],
                 **{name: report[name] for name in ("seen", "usable", "added", "updated", "removed")},

@@ -1,4 +1,7 @@
-"""All partitions of a stage, as their stages recorded them: what a check of the whole asset is about."""
+"""What a check of a whole asset is about: all partitions of a stage, as their stages recorded them.
+
+Also which of them its run is about, and how severe a fault of one of them is for that run.
+"""
 
 from collections.abc import Collection
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_assets.catalog.state import Piece
-from dataset_assets.damage import INDEX
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import OrderError
-from dataset_assets.shards.index import Row, read_index
+from dataset_assets.shards.index import Row
+from dataset_assets.shards.indexes import read_columns
 from dataset_assets.shards.partition import Partition
 
 _KEYS = pa.schema([("key", pa.string()), ("tar", pa.int32()), ("number", pa.int32())])
@@ -64,7 +64,7 @@ def _pick(dataset: Dataset, tars: Sequence[Piece], own: Iterable[int], share: in
     """Return the smallest keys of a bucket and those of `also`, with the columns of _KEYS; `own` are its tars."""
     smallest, asked = _KEYS.empty_table(), [_KEYS.empty_table()]
     for place in own:
-        keys = pa.concat_tables(_read(dataset, tars[place], ["key"]))["key"]
+        keys = pa.concat_tables(read_columns(dataset, [tars[place]], ["key"]))["key"]
         tar = pa.array(np.full(len(keys), place, np.int32))
         table = pa.table([keys, tar, pa.array(np.arange(len(keys), dtype=np.int32))], schema=_KEYS)
         asked.append(table.filter(pc.is_in(keys, also)))
@@ -78,11 +78,6 @@ def _read_rows(dataset: Dataset, tars: Sequence[Piece], keys: pa.Table) -> Itera
     """Yield the samples with these keys, a tar at a time."""
     for place in pc.unique(keys["tar"]).to_pylist():
         numbers = keys.filter(pc.equal(keys["tar"], place))["number"]
-        rows = pa.concat_tables(_read(dataset, tars[place])).take(numbers)
+        rows = pa.concat_tables(read_columns(dataset, [tars[place]])).take(numbers)
         for row, number in zip(rows.to_pylist(), numbers.to_pylist(), strict=True):
             yield Chosen(row=row, number=number)
-
-
-def _read(dataset: Dataset, tar: Piece, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    path = dataset.layout.root / str(tar.facts[INDEX]["path"])
-    return read_index(path, tar.facts["count"], columns)

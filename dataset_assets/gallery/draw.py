@@ -13,6 +13,7 @@ from dataset_assets.errors import DropReason, SampleError
 from dataset_assets.images.worker import Loss
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Reader
+from dataset_assets.sources.waiting import waiting
 from dataset_assets.storage.atomic import write_bytes
 from dataset_assets.storage.location import Location, read_part
 
@@ -90,7 +91,8 @@ class DrawJob:
 
         def answer(task: DrawTask) -> str:
             try:
-                data = read_image(task.where, self.sources)
+                with waiting():
+                    data = read_image(task.where, self.sources)
                 pictures = draw(data, task.size, task.drawings, self.settings)
             except SampleError as error:
                 return str(error)

@@ -9,12 +9,13 @@ import pyarrow.compute as pc
 
 from dataset_assets.catalog.lookup import images_seated
 from dataset_assets.catalog.state import Piece
-from dataset_assets.damage import INDEX
 from dataset_assets.dataset import Dataset
-from dataset_assets.gallery.draw import Slice, read_image
+from dataset_assets.gallery.draw import Slice
 from dataset_assets.gallery.pictures import THUMB, Album
 from dataset_assets.gallery.records import NEAR_GROUPS, NEAR_IMAGES, NearGroup, NearImage, Picture
-from dataset_assets.shards.index import Row, read_index
+from dataset_assets.gallery.samples import read_stored
+from dataset_assets.shards.index import Row
+from dataset_assets.shards.indexes import read_columns
 from dataset_assets.shards.partition import Partition
 from dataset_assets.stages import Stage
 from dataset_assets.storage.parquet import read_table
@@ -54,7 +55,8 @@ def collect_near(
 ) -> list[NearGroup]:
     """Return the groups, the largest first; their thumbs are made later.
 
-    `keys` are those of the samples that the gallery shows, by image_id. Raises DamagedError where an index is damaged.
+    `keys` are those of the samples that the gallery shows, by image_id. Raises DamagedError where an index is damaged,
+    StorageError where a tar cannot be read.
     """
     members: dict[int, list[Row]] = {}
     for row in groups.rows.to_pylist() if groups else ():
@@ -96,12 +98,10 @@ def _want_thumbs(dataset: Dataset, tars: Sequence[Piece], image_ids: Sequence[st
         wanted.setdefault(tar, []).append(image.image_id)
     thumbs = {}
     for place in sorted(wanted.keys() & pieces.keys()):
-        piece = pieces[place]
-        index = dataset.layout.root / str(piece.facts[INDEX]["path"])
-        rows = pa.concat_tables(read_index(index, piece.facts["count"], _PLACES))
+        rows = pa.concat_tables(read_columns(dataset, [pieces[place]], _PLACES))
         for row in rows.filter(pc.is_in(rows["image_id"], pa.array(wanted[place], pa.string()))).to_pylist():
             crop = Slice(path=dataset.layout.export / row["shard"], offset=row["jpg_offset"], size=row["jpg_size"])
             size = (row["src_w"], row["src_h"]) if row["image_mode"] == "passthrough_jpeg" else (row["w"], row["h"])
-            shown = sha256(read_image(crop, {})).hexdigest()
+            shown = sha256(read_stored(crop.path, crop.offset, crop.size)).hexdigest()
             thumbs[row["image_id"]] = album.want(crop, shown, size, THUMB)[0]
     return thumbs

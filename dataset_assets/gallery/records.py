@@ -46,7 +46,7 @@ class Said:
 class Sample:
     """One sample of the export."""
 
-    key: str  # SPEC 1.4
+    key: str  # docs/format.md, Samples
     image_id: str
     bucket_id: str
     shard: str  # path of the tar in the export

@@ -13,8 +13,7 @@ from dataset_assets.gallery.draw import Original, Slice
 from dataset_assets.gallery.pictures import LARGE, ORIGIN, THUMB, Album
 from dataset_assets.gallery.records import TEXT_LIMIT, Said, Sample
 from dataset_assets.images.geometry import find_part
-from dataset_assets.shards.index import Row
-from dataset_assets.storage.location import read_part
+from dataset_assets.storage.location import Location, read_part
 
 
 def collect_samples(dataset: Dataset, chosen: Sequence[Chosen], album: Album, near: Mapping[str, int]) -> list[Sample]:
@@ -44,10 +43,11 @@ def _describe(
     dataset: Dataset, chosen: Chosen, image: NamedImage, told: Explanation, album: Album, near: Mapping[str, int]
 ) -> Sample:
     row = chosen.row
-    jpeg, fields = _read_members(dataset, row)
+    tar = dataset.layout.export / row["shard"]
+    jpeg, fields = (read_stored(tar, row[f"{name}_offset"], row[f"{name}_size"]) for name in ("jpg", "json"))
     source, cropped = (row["src_w"], row["src_h"]), row["image_mode"] != "passthrough_jpeg"
     stored = (row["w"], row["h"]) if cropped else source
-    place = Slice(path=dataset.layout.export / row["shard"], offset=row["jpg_offset"], size=row["jpg_size"])
+    place = Slice(path=tar, offset=row["jpg_offset"], size=row["jpg_size"])
     large, thumb = album.want(place, sha256(jpeg).hexdigest(), stored, LARGE, THUMB)
     original = Original(source=image.source, uri=image.uri, version=image.version, sha256=row["source_sha256"])
     (origin,) = album.want(original, row["source_sha256"], source, ORIGIN)
@@ -74,14 +74,12 @@ def _describe(
     )
 
 
-def _read_members(dataset: Dataset, row: Row) -> tuple[bytes, bytes]:
-    """Return a sample's JPEG and JSON."""
-    path = dataset.layout.export / row["shard"]
+def read_stored(path: Location, offset: int, size: int) -> bytes:
+    """Return a member's data from a tar of the export. Raises StorageError where that cannot be read."""
     try:
-        members = [read_part(path, row[f"{name}_offset"], row[f"{name}_size"]) for name in ("jpg", "json")]
+        return read_part(path, offset, size)
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from None
-    return members[0], members[1]
 
 
 def quote(one: ShownCaption) -> Said:

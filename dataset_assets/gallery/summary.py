@@ -4,21 +4,17 @@ from collections import Counter
 from collections.abc import Iterable
 
 from dataset_assets.dataset import Dataset
-from dataset_assets.errors import StorageError
 from dataset_assets.gallery.near import Groups
 from dataset_assets.gallery.records import Overview, Sample, ShownBucket
 from dataset_assets.overview.captions import count_selected, count_statuses, measure_lengths
 from dataset_assets.overview.images import measure_kept, measure_sizes
 from dataset_assets.overview.reasons import explain_reason
-from dataset_assets.release.manifest import Selector, load_manifest, parse_manifest
+from dataset_assets.release.manifest import Selector, open_manifest
 
 
 def sum_up(dataset: Dataset, samples: Iterable[Sample], groups: Groups | None) -> Overview:
     """Return what there is to say of the whole dataset. Raises StorageError where there is no manifest."""
-    try:
-        manifest = parse_manifest(load_manifest(dataset.layout.manifest))
-    except ValueError as error:
-        raise StorageError(f"{dataset.layout.manifest} is not a manifest: {error}") from None
+    manifest = open_manifest(dataset.layout.manifest)
     shown = Counter(sample.bucket_id for sample in samples)
     counts = dict(manifest.summary)
     seen, exported = counts.pop("images_seen"), counts.pop("images_exported")

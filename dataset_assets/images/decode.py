@@ -1,4 +1,4 @@
-"""Bytes to pixels: whatever the file is, 8-bit RGB comes back, upright (SPEC 1.3). No sizes are changed here.
+"""Bytes to pixels: whatever the file is, 8-bit RGB comes back, upright (docs/format.md, Geometry). Sizes stay.
 
 JPEGs that need nothing but decoding go to simplejpeg, which is a third faster than Pillow and gives the same pixels;
 Pillow decodes all others, and decides about every file that simplejpeg refuses.

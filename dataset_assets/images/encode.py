@@ -1,4 +1,4 @@
-"""Pixels to the stored JPEG. No metadata goes in: no EXIF, no ICC profile, no thumbnail (SPEC 1.3)."""
+"""Pixels to the stored JPEG. No metadata goes in: no EXIF, no ICC profile, no thumbnail (docs/format.md, Samples)."""
 
 from io import BytesIO
 

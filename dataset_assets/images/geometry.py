@@ -1,7 +1,7 @@
-"""How large an image becomes to cover its bucket, and where the bucket's rectangle lies in it (SPEC 1.2, 1.3).
+"""How large an image becomes to cover its bucket, and where the bucket's rectangle lies in it.
 
-Arithmetic on sizes and the sample's hash; no pixels. Every choice follows from digest = sha256(image_id) (SPEC 1.4),
-read as big-endian integers:
+The rule is docs/format.md's, Geometry. Arithmetic on sizes and the sample's hash; no pixels. Every choice follows from
+digest = sha256(image_id), read as big-endian integers:
 
     digest[0:8]    the corner: allowed_corners[n % len(allowed_corners)], in the order of the settings
     digest[8:16]   x: the jitter, n % (corner_jitter + 1) pixels; with "random" the left edge, n % (free width + 1)
@@ -22,13 +22,13 @@ def cover_ratio(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, 
 
 
 def cover_scale(source: tuple[int, int], target: tuple[int, int]) -> float:
-    """Return max(target_w / src_w, target_h / src_h); above 1 the image would be upsampled (SPEC 1.2)."""
+    """Return max(target_w / src_w, target_h / src_h); above 1 the image would be upsampled."""
     numerator, denominator = cover_ratio(source, target)
     return numerator / denominator
 
 
 def cover_size(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
-    """Return (width, height) after the cover-resize: max(target, floor(src * scale + 0.5)) a side (SPEC 1.3).
+    """Return (width, height) after the cover-resize: max(target, floor(src * scale + 0.5)) a side.
 
     In integers, so that no rounding of the scale decides about a pixel.
     """

@@ -10,16 +10,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_assets.errors import StorageError
 from dataset_assets.records import Crop, Drop
 from dataset_assets.storage.location import Location
-from dataset_assets.storage.parquet import open_table, read_table, writing_table
+from dataset_assets.storage.parquet import find_table, open_table, writing_table
 
 # Where `reason` is not "", there is no crop and the columns after `timeout` are empty.
 CROP_SCHEMA = pa.schema(
     [
         ("slot", pa.int64()),
-        ("key", pa.string()),  # SPEC 1.4
+        ("key", pa.string()),  # docs/format.md, Samples
         ("image_id", pa.string()),
         ("made_from", pa.string()),  # all that this row depends on: where it is equal the row can be copied
         ("source_sha256", pa.string()),  # "" where the source could not be read
@@ -74,13 +73,11 @@ def make_row(slot: int, key: str, image_id: str, made_from: str, result: Crop | 
 def find_reusable(path: Location, timeout_seconds: float) -> dict[str, int]:
     """Return the numbers of the rows that can be copied, by what they were made from; none of a damaged file.
 
-    An image that took too long is tried again only when it is given another time.
+    An image that took too long is tried again only when it is given another time. Raises StorageError where the file
+    cannot be read, and may be whole.
     """
-    try:
-        table = read_table(path, _REUSE)
-    except StorageError:
-        return {}
-    if table.column_names != _REUSE:  # another version wrote it
+    table = find_table(path, _REUSE)
+    if table is None or table.column_names != _REUSE:  # the latter: another version wrote it
         return {}
     rows = enumerate(zip(*table.to_pydict().values(), strict=True))
     return {

@@ -16,6 +16,7 @@ from dataset_assets.processes import end_with_parent
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Reader
+from dataset_assets.sources.waiting import Shared, tell_waits, waiting
 
 Task_contra = TypeVar("Task_contra", contravariant=True)
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -40,6 +41,7 @@ class Loss:
 
     detail: str
     timed_out: bool = False  # we ended it
+    waiting: bool = False  # while it waited for the source
     killed: bool = False  # somebody else did: the system, when memory runs out
 
 
@@ -48,7 +50,7 @@ class Job(Protocol[Task_contra, Answer_co]):
 
     @property
     def timeout_seconds(self) -> float:
-        """How long one task may take."""
+        """How long one task may take, without the time for which it waits for a source."""
 
     def prepare(self) -> Callable[[Task_contra], Answer_co]:
         """Import what is needed, in the worker, and return what answers a task."""
@@ -66,7 +68,7 @@ class CropJob:
 
     @property
     def timeout_seconds(self) -> float:
-        """How long one image may take."""
+        """How long one image may take when it has been read."""
         return self.settings.timeout_seconds
 
     def prepare(self) -> Callable[[CropTask], Crop | Drop]:
@@ -81,7 +83,8 @@ class CropJob:
         def answer(task: CropTask) -> Crop | Drop:
             data = None
             try:
-                data = self.sources[task.source].read(task.uri, task.version)
+                with waiting():
+                    data = self.sources[task.source].read(task.uri, task.version)
                 return make_crop(data, task, self.settings)
             except SampleError as error:
                 return _drop(error.reason, error.detail, data)
@@ -91,14 +94,17 @@ class CropJob:
         return answer
 
     def fail(self, task: CropTask, loss: Loss) -> Drop:
-        """Return the drop of an image that took its worker with it."""
+        """Return the drop of an image that took its worker with it; one that is not read in time is tried again."""
+        if loss.timed_out and loss.waiting:
+            return Drop(reason=DropReason.UNREADABLE, detail=loss.detail)
         timeout = self.timeout_seconds if loss.timed_out else 0
         return Drop(reason=DropReason.DECODE_ERROR, detail=loss.detail, passing=loss.killed, timeout=timeout)
 
 
-def work(tasks: Connection, answers: Connection, job: Job[Any, Any]) -> None:
-    """Live as a worker process: answer tasks until the parent closes their pipe."""
+def work(tasks: Connection, answers: Connection, job: Job[Any, Any], waits: Shared) -> None:
+    """Live as a worker process: answer tasks until the parent closes their pipe. `waits` says when it only waits."""
     end_with_parent()
+    tell_waits(waits)
     try:
         _serve(tasks, answers, job)
     except BaseException as error:

@@ -26,6 +26,7 @@ from dataset_assets.processes import ignored_by_children, prepare_forks
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Reader
+from dataset_assets.sources.waiting import WAITS, Shared
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -38,6 +39,7 @@ _NAP_SECONDS = 0.02  # in which answers gather: each time that we wake costs a w
 _AHEAD = 4  # times what workers have: tasks from the oldest without an answer to the newest, which bounds memory
 _PIPE = 1 << 20  # bytes: room for the answers of a nap
 _ROOM = 1 << 15  # bytes of tasks that wait at a worker: half of what the smallest pipe of today's systems holds
+READ_SECONDS = 600.0  # that a source may take, or timeout_seconds where those are more: a store's tries take minutes
 _START_SECONDS = 300.0  # for a process to import what it needs
 _STARTS = 3  # of a worker, where the system ended those before: it does so when memory runs out
 
@@ -58,6 +60,7 @@ class _Worker(Generic[Task, Answer]):
     process: BaseProcess
     tasks: Connection
     answers: Connection
+    waits: Shared  # says whether it waits for a source
     jobs: deque[_Item[Task, Answer]] = field(default_factory=deque)
     started: bool = False
     since: float = field(default_factory=monotonic)  # it was started, or began its first job, seconds
@@ -118,8 +121,9 @@ class Workers(Generic[Task, Answer]):
         """Yield every task with its answer, in the order of `tasks`.
 
         Takes tasks only as far ahead as the workers need, so `tasks` may be endless. A crash or `timeout_seconds` costs
-        one task: the job says what its answer is then. Any other fault of a worker is raised here: its DatasetError,
-        else a RuntimeError with its traceback. One run at a time.
+        one task, and so does a source that is waited for longer than READ_SECONDS: the job says what its answer is
+        then. Any other fault of a worker is raised here: its DatasetError, else a RuntimeError with its traceback. One
+        run at a time.
         """
         if self._busy():
             raise RuntimeError("the run before this one has not ended")
@@ -190,11 +194,12 @@ class Workers(Generic[Task, Answer]):
         given, tasks = context.Pipe(duplex=False)
         answers, gives = context.Pipe(duplex=False)
         _widen(gives)
-        process = context.Process(target=work, args=(given, gives, self._job), name="image-worker", daemon=True)
+        waits = context.RawValue("d", monotonic())
+        process = context.Process(target=work, args=(given, gives, self._job, waits), name="image-worker", daemon=True)
         try:
             with ignored_by_children():
                 process.start()
-                worker: _Worker[Task, Answer] = _Worker(process, tasks, answers)
+                worker: _Worker[Task, Answer] = _Worker(process, tasks, answers, waits)
                 self._workers.append(worker)
                 self._selector.register(answers, EVENT_READ, worker)
         finally:
@@ -205,7 +210,9 @@ class Workers(Generic[Task, Answer]):
     def _collect(self, *, block: bool) -> None:
         """Take in what workers have sent, waiting for something to happen if `block`, and end those over their time."""
         busy = self._busy()
-        patience = max(0, min((self._patience(worker) for worker in busy), default=0))
+        # No longer than a task may take: a worker that waits for its source now may hang in a codec by then.
+        patience = max(0, min((self._patience(worker)[0] for worker in busy), default=0))
+        patience = min(patience, self._job.timeout_seconds)
         ready = self._selector.select(patience if block else 0)
         if ready and block and len(busy) * _QUEUED < sum(len(worker.jobs) for worker in busy):
             sleep(_NAP_SECONDS)
@@ -216,13 +223,22 @@ class Workers(Generic[Task, Answer]):
                     self._receive(key.data)
             ready = self._selector.select(0)
         for worker in self._busy():
-            if self._patience(worker) < 0 and not worker.answers.poll():
-                self._bury(worker, timed_out=True)
+            left, waiting = self._patience(worker)
+            if left < 0 and not worker.answers.poll():
+                self._bury(worker, self._explain_late(waiting=waiting))
 
-    def _patience(self, worker: _Worker[Task, Answer]) -> float:
-        """Return for how many seconds more we wait for a message of a worker."""
-        limit = self._job.timeout_seconds if worker.started else max(_START_SECONDS, self._job.timeout_seconds)
-        return worker.since + limit - monotonic()
+    def _patience(self, worker: _Worker[Task, Answer]) -> tuple[float, bool]:
+        """Return for how many seconds more we wait for a message of a worker, and whether it waits for its source."""
+        read = worker.waits.value
+        waiting = worker.started and read == WAITS
+        least = READ_SECONDS if waiting else 0 if worker.started else _START_SECONDS
+        return max(worker.since, read) + max(least, self._job.timeout_seconds) - monotonic(), waiting
+
+    def _explain_late(self, *, waiting: bool) -> Loss:
+        """Return how a worker is lost whose time is over."""
+        limit = self._job.timeout_seconds
+        said = f"{max(READ_SECONDS, limit):g} seconds to read" if waiting else f"{limit:g} seconds"
+        return Loss(detail=f"took longer than {said}", timed_out=True, waiting=waiting)
 
     def _receive(self, worker: _Worker[Task, Answer]) -> None:
         """Take in one message of a worker, or its death."""
@@ -250,22 +266,17 @@ class Workers(Generic[Task, Answer]):
         """Return the pace after a task that took so long, as far as we saw."""
         return seconds if self._pace == inf else 0.9 * self._pace + 0.1 * seconds
 
-    def _bury(self, worker: _Worker[Task, Answer], *, timed_out: bool = False) -> None:
-        """Remove a worker that died or must: its first task has failed, the next is taken back."""
-        if not timed_out:
+    def _bury(self, worker: _Worker[Task, Answer], late: Loss | None = None) -> None:
+        """Remove a worker that died, or is too `late` and must: its first task has failed, the next is taken back."""
+        if late is None:
             worker.process.join(1)
         code = worker.process.exitcode
         self._end(worker)
         if not worker.started:
             self._returned.extend(worker.jobs)
-            self._judge_start(code, timed_out=timed_out)
+            self._judge_start(code, timed_out=late is not None)
         elif worker.jobs:
-            limit = f"took longer than {self._job.timeout_seconds:g} seconds"
-            loss = Loss(
-                detail=limit if timed_out else f"the worker process {_describe(code)}",
-                timed_out=timed_out,
-                killed=not timed_out and code == -signal.SIGKILL,
-            )
+            loss = late or Loss(detail=f"the worker process {_describe(code)}", killed=code == -signal.SIGKILL)
             item = worker.jobs.popleft()
             item.answer.append(self._job.fail(item.task, loss))
             self._returned.extend(worker.jobs)

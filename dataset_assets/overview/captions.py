@@ -13,8 +13,8 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import find_state
 from dataset_assets.overview.bins import Numbers, count_bins, find_bins, space_evenly
 from dataset_assets.overview.histogram import Histogram
-from dataset_assets.overview.indexes import read_columns
 from dataset_assets.release.manifest import load_manifest
+from dataset_assets.shards.indexes import read_columns
 from dataset_assets.stages import Stage
 
 _LENGTHS = 30  # bins at most

@@ -13,7 +13,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.overview.captions import bin_lengths, count_characters
 from dataset_assets.overview.histogram import Histogram, Sizes
 from dataset_assets.overview.images import Measured, bin_kept, bin_sizes, name_targets
-from dataset_assets.overview.indexes import read_columns
+from dataset_assets.shards.indexes import read_columns
 
 _SIDES = ["src_w", "src_h", "target_w", "target_h"]
 

@@ -81,7 +81,7 @@ def list_faults(dataset: Dataset) -> Iterator[dict[str, Any]]:
 
 
 def _digest_listing(files: Sequence[RecordFile]) -> str:
-    return fingerprint([[file.name, file.size, file.mtime_ns] for file in files])
+    return fingerprint([[file.name, file.size, file.stamp] for file in files])
 
 
 def _void_if_changed(dataset: Dataset, files: Sequence[RecordFile]) -> int | None:
@@ -109,7 +109,7 @@ def _list_tasks(work: Work, files: Sequence[RecordFile]) -> list[ParseTask]:
             name=file.name,
             path=file.path,
             size=file.size,
-            mtime_ns=file.mtime_ns,
+            stamp=file.stamp,
             parsed=parsed,
             faults=parsed.with_suffix(LISTED),
             settings=records,
@@ -127,7 +127,7 @@ def _keep(work: Work, task: ParseTask, *, listed: bool) -> bool:
 
 
 def _made_from(work: Work, task: ParseTask) -> str:
-    return fingerprint(fingerprint_settings(work.dataset.settings, work.stage), task.name, task.size, task.mtime_ns)
+    return fingerprint(fingerprint_settings(work.dataset.settings, work.stage), task.name, task.size, task.stamp)
 
 
 def _parse(tasks: Sequence[ParseTask], workers: int) -> Iterator[tuple[ParseTask, Parsed]]:

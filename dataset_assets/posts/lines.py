@@ -7,7 +7,6 @@ rules of batch.py: what becomes of a line depends on nothing but that line.
 import json
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -27,6 +26,7 @@ from dataset_assets.posts.batch import (
     take_rows,
 )
 from dataset_assets.posts.faults import Faults, RowFault
+from dataset_assets.storage.location import Location
 
 LONGEST_LINE = 64 << 20  # bytes
 _BOM = b"\xef\xbb\xbf"
@@ -43,7 +43,7 @@ class LineReader:
         self._decode = _make_decoder(fields)
         self._crlf: tuple[int, int] | None = None  # the first such line, and how many there are
 
-    def read(self, path: Path) -> Iterator[Batch]:
+    def read(self, path: Location) -> Iterator[Batch]:
         """Yield the rows of a file, some at a time; of an archive that was cut short those before the cut.
 
         Raises OSError, and PackedDamageError where an archive fails its check, anywhere in it: no row that it had is
@@ -59,7 +59,7 @@ class LineReader:
             line, count = self._crlf
             self._faults.add(RowFault.CRLF, line, f"{count:,} lines end in \\r\\n, of which this is the first")
 
-    def _read_bytes(self, path: Path) -> Iterator[bytes]:
+    def _read_bytes(self, path: Location) -> Iterator[bytes]:
         """Yield the bytes of a file; say where an archive is cut off."""
         said = ""
         try:

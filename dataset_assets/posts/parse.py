@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,9 +42,9 @@ class ParseTask:
 
     number: int  # of its piece
     name: str  # as faults and captions name the file
-    path: Path
+    path: Location
     size: int  # bytes
-    mtime_ns: int
+    stamp: int  # another one when it was written again
     parsed: Location
     faults: Location
     settings: RecordSettings
@@ -126,7 +125,8 @@ def parse_file(task: ParseTask) -> Parsed:
     """Read a file and write what is in it; a file that cannot be read has no records and says why.
 
     Nor has an archive that is damaged: any of its rows may be another one than was written. Its rows, as far as they
-    could be counted, are dropped. Raises StorageError when the results cannot be written.
+    could be counted, are dropped. Raises StorageError when the results cannot be written, and SourceError for an object
+    that its store does not give as it was listed: nothing of it is taken then.
     """
     fields = Fields.of(task.settings)
     faults = Faults(task.name, task.faults)
@@ -164,7 +164,7 @@ def _writing(task: ParseTask) -> AbstractContextManager[pq.ParquetWriter]:
     return writing_table(task.parsed, schema, compression=COMPRESSION, ranged=["tar"], repeating=[])
 
 
-def _read(reader: LineReader | TableReader, path: Path, faults: Faults, failures: list[OSError]) -> Iterator[Batch]:
+def _read(reader: LineReader | TableReader, path: Location, faults: Faults, failures: list[OSError]) -> Iterator[Batch]:
     """Yield what a file has until it cannot be read any further; `failures` gets what may be gone the next time."""
     try:
         yield from reader.read(path)
@@ -182,4 +182,4 @@ def _has_changed(task: ParseTask) -> bool:
         status = task.path.stat()
     except OSError:
         return True
-    return (status.st_size, status.st_mtime_ns) != (task.size, task.mtime_ns)
+    return (status.st_size, status.st_mtime_ns) != (task.size, task.stamp)

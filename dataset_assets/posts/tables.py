@@ -5,7 +5,6 @@ numbers that are floats are ids here: pandas makes these of a column of integers
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from dataset_assets.posts.batch import LARGEST_ID, TEXT, Batch, Fields, Row, judge_row, note_large_ids, take_rows
 from dataset_assets.posts.faults import Faults, RowFault
+from dataset_assets.storage.location import Location
 
 _BATCH = 8 << 20  # bytes, about, of rows that are Arrow's at a time
 _MOST_ROWS = 10_000
@@ -30,7 +30,7 @@ class TableReader:
         self._fields = fields
         self._faults = faults
 
-    def read(self, path: Path) -> Iterator[Batch]:
+    def read(self, path: Location) -> Iterator[Batch]:
         """Yield the rows of a file, some at a time.
 
         Raises OSError and pa.ArrowException where nothing can be read; whatever else is wrong is counted.

@@ -1,4 +1,4 @@
-"""The fields of rows → the text of every variant, and how much of it there is (SPEC 2.2).
+"""The fields of rows → the text of every variant, and how much of it there is (docs/records.md, Two modes).
 
 `careful`: runs of whitespace become one space and ends are trimmed before anything is decided. `faithful`: the fields
 are joined as they are and lose their line breaks after that. Whitespace is what Python's `str.split` takes for it.

@@ -7,7 +7,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
 from dataset_assets.freshness import fingerprint
 from dataset_assets.previews.sheet import TILES, SheetBucket, SheetSample, draw_sheet
-from dataset_assets.release.manifest import BucketEntry, load_manifest, parse_manifest
+from dataset_assets.release.manifest import BucketEntry, open_manifest
 from dataset_assets.shards.sample import MEMBERS
 from dataset_assets.shards.tar import TarError, TarReader
 from dataset_assets.stages import Stage
@@ -41,10 +41,7 @@ def draw_export(export: Location, *, title: str) -> bytes:
 
     Raises StorageError where the export is not what its manifest lists.
     """
-    try:
-        manifest = parse_manifest(load_manifest(export / EXPORT_MANIFEST))
-    except ValueError as error:
-        raise StorageError(f"{export / EXPORT_MANIFEST} is not a manifest: {error}") from None
+    manifest = open_manifest(export / EXPORT_MANIFEST)
     largest = sorted(manifest.buckets.items(), key=lambda item: (-item[1].count, item[0]))[:_BUCKETS]
     try:
         return draw_sheet([_show_bucket(export, bucket_id, entry) for bucket_id, entry in largest], title=title)

@@ -17,14 +17,15 @@ import pyarrow.parquet as pq
 
 from dataset_assets.catalog.lookup import images_named
 from dataset_assets.catalog.state import Piece, load_pieces
-from dataset_assets.damage import INDEX
+from dataset_assets.counts import count_noun
+from dataset_assets.damage import index_path
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import StorageError
 from dataset_assets.previews.strip import COLUMNS, Band, Strip, Tile, draw_strip
-from dataset_assets.previews.tiles import count_noun
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import list_targets
 from dataset_assets.stages import Stage
+from dataset_assets.storage.layout import Layout
 from dataset_assets.storage.location import Location, read_part
 from dataset_assets.storage.parquet import open_table, read_table
 
@@ -50,7 +51,7 @@ def show_samples(dataset: Dataset, key: str) -> Strip | None:
     """Return a strip of the samples in a partition's tars with their captions, None where there is none to be shown."""
     pieces = _list_pieces(dataset, Stage.SHARDS, key)
     chosen, most = _spread(pieces)
-    tiles = [tile for piece in chosen for tile in _read_samples(dataset.layout.root, piece, most)]
+    tiles = [tile for piece in chosen for tile in _read_samples(dataset.layout, piece, most)]
     return _draw_partition(dataset, key, tiles, count_noun(sum(piece.facts["count"] for piece in pieces), "sample"))
 
 
@@ -132,11 +133,11 @@ def _read_jpegs(file: pq.ParquetFile, rows: Sequence[Row]) -> Iterator[Tile]:
             yield Tile(image_id=row["image_id"], jpeg=jpegs[row["row"] - start].as_py())
 
 
-def _read_samples(root: Location, tar: Piece, count: int) -> list[Tile]:
+def _read_samples(layout: Layout, tar: Piece, count: int) -> list[Tile]:
     """Return the samples of a tar that have the smallest keys; none where tar or index cannot be read."""
     try:
-        rows = read_table(root / tar.facts[INDEX]["path"], _SAMPLE).to_pylist()
-        return [_read_sample(root / tar.path, row) for row in _choose_keys(count, rows)]
+        rows = read_table(index_path(layout, tar), _SAMPLE).to_pylist()
+        return [_read_sample(layout.root / tar.path, row) for row in _choose_keys(count, rows)]
     except (StorageError, OSError):
         return []
 

@@ -9,13 +9,13 @@ from io import BytesIO
 
 from PIL import Image, ImageDraw
 
+from dataset_assets.counts import count_noun
 from dataset_assets.previews.tiles import (
     CAPTION_LINES,
     GREY,
     INK,
     LINE_HEIGHT,
     RULE,
-    count_noun,
     draw_caption,
     find_font,
     make_paper,

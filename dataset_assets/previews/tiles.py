@@ -72,11 +72,6 @@ def stack_strips(strips: Sequence[Image.Image]) -> Image.Image:
     return sheet
 
 
-def count_noun(count: int, noun: str) -> str:
-    """Return a count and what is counted: "1 image", "2,000 images"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def wrap_text(text: str, font: Font, width: float, *, lines: int) -> list[str]:
     """Return `text` as at most `lines` lines of `width` pixels, broken at spaces where there are any.
 

@@ -1,4 +1,4 @@
-"""The export's README.md: a dataset card that says what the manifest says, for people (SPEC 1.7).
+"""The export's README.md: a dataset card that says what the manifest says, for people (docs/format.md, README.md).
 
 Only words and tables are made here, from a finished manifest; nothing is counted, read or written.
 """

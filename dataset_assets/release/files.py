@@ -10,7 +10,7 @@ from hashlib import file_digest
 from itertools import chain, count
 
 from dataset_assets.catalog.state import Piece, load_pieces
-from dataset_assets.damage import INDEX, INDEX_VERSION, MODIFIED
+from dataset_assets.damage import INDEX_VERSION, MODIFIED, index_path
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import VERSIONS, fingerprint
 from dataset_assets.release.charts import Chart, make_charts, name_charts
@@ -18,7 +18,7 @@ from dataset_assets.release.inspect import make_entry
 from dataset_assets.release.manifest import FileEntry
 from dataset_assets.release.samples import write_samples
 from dataset_assets.release.webshart import make_webshart, webshart_path
-from dataset_assets.shards.index import read_index
+from dataset_assets.shards.indexes import read_columns
 from dataset_assets.storage.atomic import remove, write_bytes
 from dataset_assets.storage.layout import shard_path
 from dataset_assets.storage.location import Location, path_in
@@ -64,7 +64,7 @@ def _list_tables(dataset: Dataset, tars: Sequence[Piece]) -> Iterator[_File]:
             made_from = fingerprint(VERSIONS["webshart"], tar.facts["path"], tar.output)
             yield _File(path=path, made_from=made_from, write=partial(_write_webshart, dataset, path, tar))
     if settings.samples:
-        indexes = [(tar.facts["path"], _index_of(dataset, tar), tar.facts["count"]) for tar in tars]
+        indexes = [(tar.facts["path"], index_path(layout, tar), tar.facts["count"]) for tar in tars]
         made_from = fingerprint(INDEX_VERSION, [(tar.facts["path"], tar.output) for tar in tars])
         yield _File(path=layout.samples, made_from=made_from, write=partial(write_samples, layout.samples, indexes))
 
@@ -91,8 +91,7 @@ def _bring(work: Work, file: _File, number: int) -> FileEntry:
 
 
 def _write_webshart(dataset: Dataset, path: Location, tar: Piece) -> None:
-    tables = read_index(_index_of(dataset, tar), tar.facts["count"])
-    rows = chain.from_iterable(table.to_pylist() for table in tables)
+    rows = chain.from_iterable(table.to_pylist() for table in read_columns(dataset, [tar]))
     write_bytes(path, make_webshart(make_entry(tar), rows))
 
 
@@ -104,7 +103,7 @@ def _remove_strays(dataset: Dataset, tars: Iterable[Piece], files: Iterable[Loca
     """Remove what has the name of a tar, an index or a file and is none that is wanted; the manifest goes before."""
     layout = dataset.layout
     tar, index = shard_path("*", 0).replace("000000", "*"), path_in(layout.root, layout.index("*", 0))
-    known = {layout.root / path for tar in tars for path in (tar.path, tar.facts[INDEX]["path"])} | {*files}
+    known = {path for tar in tars for path in (layout.root / tar.path, index_path(layout, tar))} | {*files}
     found = chain(
         layout.export.glob(tar),
         layout.export.glob(webshart_path(tar)),
@@ -116,10 +115,6 @@ def _remove_strays(dataset: Dataset, tars: Iterable[Piece], files: Iterable[Loca
         if path.is_relative_to(layout.export):
             remove(layout.manifest)
         remove(path)
-
-
-def _index_of(dataset: Dataset, tar: Piece) -> Location:
-    return dataset.layout.root / str(tar.facts[INDEX]["path"])
 
 
 def _show(dataset: Dataset, path: Location) -> str:

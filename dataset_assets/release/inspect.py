@@ -32,6 +32,7 @@ from dataset_assets.shards.verify import check_files, list_files, verify_shards
 from dataset_assets.stages import Stage
 from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST
 from dataset_assets.storage.location import Look, find_stamp, look_at
+from dataset_assets.storage.store import ObjectError
 from dataset_assets.work import holding_lock
 
 
@@ -40,7 +41,8 @@ def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Pro
     """Read the tars of these partitions that are new or touched, and return what is wrong with them.
 
     Each is a tar with the count, size and hash that are recorded, three members a sample, images of the bucket's size.
-    What is found is recorded: a partition without a fault is intact, a tar with one has to be written again.
+    What is found is recorded: a partition without a fault is intact, a tar with one has to be written again. Raises
+    StorageError where an object store does not give a tar: nothing is recorded then.
     """
     settings = dataset.settings
     buckets = list_buckets(settings.buckets)
@@ -64,7 +66,10 @@ def inspect_shards(dataset: Dataset, partitions: Iterable[str], *, progress: Pro
     ]
     now = survey(dataset.layout, pieces)
     times = [find_stamp(now, piece.path) for piece in pieces]
-    reports = verify_shards(tasks, settings.workers, progress or Silence())
+    try:
+        reports = verify_shards(tasks, settings.workers, progress or Silence(), halting=True)
+    except ObjectError as error:
+        raise StorageError(f"cannot read {error}") from error
     damaged = [piece for piece, report in zip(pieces, reports, strict=True) if report.faults]
     intact = [read[piece.path] for piece in known] + [
         replace(piece, stage=Stage.SHARDS_INTACT, facts={MODIFIED: modified})

@@ -1,4 +1,4 @@
-"""manifest.json: its data model, and how it is built from counts and shards (SPEC 1.6).
+"""manifest.json: its data model, and how it is built from counts and shards (docs/format.md, manifest.json).
 
 Pure data: no catalog and no file but the manifest itself. The models are the table of keys: their fields stand in the
 order of the file. Whether what a manifest says fits together is checked in check.py, and whether the shards are what it
@@ -237,6 +237,14 @@ def load_manifest(path: Location) -> dict[str, object]:
 def parse_manifest(manifest: Mapping[str, object]) -> Manifest:
     """Return the manifest with every key, type and value range checked. Raises ValueError, a line a fault."""
     return Manifest.model_validate_json(dump_manifest(manifest))
+
+
+def open_manifest(path: Location) -> Manifest:
+    """Return the manifest in a file, checked. Raises StorageError where it is missing or is not a manifest."""
+    try:
+        return parse_manifest(load_manifest(path))
+    except ValueError as error:
+        raise StorageError(f"{path} is not a manifest: {error}") from None
 
 
 def _complete(entry: BucketShards) -> bool:

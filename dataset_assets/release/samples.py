@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable
 from itertools import groupby, islice
 from pathlib import PurePosixPath
 
-from dataset_assets.errors import StorageError
+from dataset_assets.errors import DamagedError, StorageError
 from dataset_assets.shards.index import SAMPLE_SCHEMA, Row, read_index, write_groups, writing_samples
 from dataset_assets.storage.layout import EXPORT_SAMPLES
 from dataset_assets.storage.location import Location
@@ -34,8 +34,10 @@ def check_samples(path: Location, count: int) -> list[str]:
     try:
         with open_table(path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
-    except StorageError:
+    except DamagedError:
         return ["the file cannot be read as Parquet"]
+    except StorageError as error:  # as its store says: nothing is known of what is in it
+        return [str(error)]
     columns, expected = ([(field.name, str(field.type)) for field in one] for one in (schema, SAMPLE_SCHEMA))
     if columns != expected and sorted(columns) == sorted(expected):
         return ["the columns are not in the format's order"]
@@ -63,9 +65,10 @@ class SamplesCheck:
             return []
         try:
             claimed = next(self._rows, None)
-        except StorageError:
+        except StorageError as error:
             self._broken = True
-            return ["the rows of the shard from this sample on cannot be read"]
+            why = "" if isinstance(error, DamagedError) else f": {error}"
+            return [f"the rows of the shard from this sample on cannot be read{why}"]
         number = self._number
         self._number += 1
         if claimed is None:

@@ -71,7 +71,7 @@ class AutomationSettings(Model):
     interval_seconds: Annotated[int, Field(ge=5, le=86_400)] = 30
     settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 5
     nightly: Annotated[str, AfterValidator(_time_of_day)] = "03:00"
-    partitions_per_run: Annotated[int, Field(ge=1, le=10_000)] = 16
+    partitions_per_run: Annotated[int, Field(ge=1, le=500)] = 16  # each is a lock, and that an open file
     separate_crops: bool = False
     run_tags: Annotated[str, BeforeValidator(_tables)] = "{}"
 

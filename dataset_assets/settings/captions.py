@@ -217,7 +217,7 @@ class ReviewSettings(Model):
 
 
 class CaptionSettings(Model):
-    """The waterfall (SPEC 1.5)."""
+    """The waterfall (docs/captioning.md)."""
 
     priority: tuple[SelectorSettings, ...] = ()  # left out: the variants in their order
     missing_caption_policy: Literal["empty", "drop"] = "empty"

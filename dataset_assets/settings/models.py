@@ -70,7 +70,7 @@ Proto = Annotated[str, Field(pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$")]  # w
 
 
 class BucketSettings(Model):
-    """Which sizes the crops are brought to (SPEC 1.2)."""
+    """Which sizes the crops are brought to (docs/format.md, Buckets)."""
 
     base_resolutions: Annotated[
         tuple[Annotated[int, Field(ge=32, le=8192)], ...], Field(min_length=1, max_length=16)
@@ -113,7 +113,7 @@ class CropSettings(Model):
 
 
 class ImageSettings(Model):
-    """How pixels become the stored JPEG (SPEC 1.3)."""
+    """How pixels become the stored JPEG (docs/format.md, Samples)."""
 
     mode: Literal["reencode_jpeg", "passthrough_jpeg"] = "reencode_jpeg"
     quality: Annotated[int, Field(ge=1, le=100)] = 95
@@ -197,10 +197,10 @@ class Settings(Model):
 
     @model_validator(mode="after")
     def _root_is_possible(self) -> Self:
-        if is_local(self.root):
-            return self
         if fault := check_location(self.dataset.root):
             raise ValueError(f"dataset.root: allowed: a folder, or {fault}")
+        if is_local(self.root):
+            return self
         if not self.dataset.catalog:
             raise ValueError(
                 'dataset.catalog: "" given, and a database cannot lie in the object store that dataset.root names; '
@@ -224,9 +224,9 @@ class Settings(Model):
         """How many worker processes: the setting, or one a core that this process may use."""
         return self.work.workers or count_cores()
 
-    def resolve(self, path: str) -> Path:
-        """Return `path` from the file as an absolute path."""
-        return (self.folder / Path(path).expanduser()).absolute()
+    def resolve(self, path: str) -> Location:
+        """Return what a path or a URL from the file means, a path as an absolute one."""
+        return make_location(path, self.folder)
 
 
 def _names_ids(said: dict[str, Any]) -> bool:

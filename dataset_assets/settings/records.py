@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from dataset_assets.settings.base import Model, VariantName, show
 from dataset_assets.settings.sources import FilePath, SourcePath
+from dataset_assets.storage.location import check_location, check_pattern
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*")
 # What reports call ids by that have no variant of theirs, and what tars of chosen captions are called.
@@ -54,9 +55,9 @@ _TAGS = RecordVariantSettings(name="tags", join=("tags",))
 
 
 class RecordSettings(Model):
-    """Where records are and what is made of them (SPEC 2.1 to 2.3)."""
+    """Where records are and what is made of them (docs/records.md, Other record sets)."""
 
-    paths: Annotated[tuple[SourcePath, ...], Field(min_length=1)]  # files, or patterns such as captions/*.jsonl
+    paths: Annotated[tuple[SourcePath, ...], Field(min_length=1)]  # or URLs, or patterns such as captions/*.jsonl
     mode: Literal["careful", "faithful"] = "careful"
     id: FieldName = "id"
     variants: Annotated[tuple[RecordVariantSettings, ...], Field(min_length=1, max_length=100)] = (_SUMMARY, _TAGS)
@@ -65,6 +66,12 @@ class RecordSettings(Model):
     padding: Annotated[int, Field(ge=1, le=9)] = 4  # digits of a tar's name
     tars_per_partition: Annotated[int, Field(ge=1, le=10_000)] = 100
     text_tars: tuple[VariantName, ...] = ()  # variants that get tars of their own, of .txt files
+
+    @model_validator(mode="after")
+    def _paths_are_possible(self) -> Self:
+        if fault := next(filter(None, map(check_pattern, self.paths)), ""):  # of the table: a password is not shown
+            raise ValueError(f"paths: allowed: paths, patterns, or {fault}")
+        return self
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
@@ -96,9 +103,10 @@ class RecordSettings(Model):
 
 
 class TrainerSettings(Model):
-    """What trainer metadata is made of and looks like (SPEC 2.4).
+    """What trainer metadata is made of and looks like (docs/records.md, What is merged).
 
-    A path is a JSON object by id, a .jsonl file, or Parquet; "" is the dataset itself: its records, or its export.
+    A path or URL is that of a JSON object by id, a .jsonl file, or Parquet; "" is the dataset itself: its records, or
+    its export.
     """
 
     ids: FilePath = ""
@@ -109,3 +117,10 @@ class TrainerSettings(Model):
     dialect: Literal["json", "jsonl"] = "json"
     split: Annotated[int, Field(ge=1, le=10_000)] = 1  # files of merged metadata: id % split
     archives: bool = True  # meta_cap.tar.gz beside the files
+
+    @model_validator(mode="after")
+    def _paths_are_possible(self) -> Self:
+        for key in ("ids", "tags", "captions", "latents"):
+            if fault := check_location(getattr(self, key)):
+                raise ValueError(f"{key}: allowed: a path, or {fault}")
+        return self

@@ -1,4 +1,4 @@
-"""images/geometry.py for many samples at once: how large each becomes, and where its crop lies (SPEC 1.2, 1.3).
+"""images/geometry.py for many samples at once: how large each becomes, and where its crop lies.
 
 The rule is stated there; a test holds the two together.
 """

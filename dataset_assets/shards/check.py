@@ -203,7 +203,7 @@ def _check_encoding(frame: Frame, meta: dict[str, Any], promise: Promise) -> Ite
 
 
 def _bucket_id(source: tuple[int, int], promise: Promise) -> str:
-    """Return the id of the bucket that an image of this size belongs to, "" where there is none (SPEC 1.2)."""
+    """Return the id of the bucket that an image of this size belongs to, "" where there is none."""
     width, height = (np.array([side], dtype=np.int64) for side in source)
     index = int(choose_buckets(width, height, promise.buckets, next_bucket=promise.next_bucket)[0])
     return "" if index == NO_BUCKET else promise.buckets[index].id

@@ -17,6 +17,7 @@ from dataset_assets.shards.report import NO_TABLES, Fault, ShardReport, Tables
 from dataset_assets.shards.sample import MEMBERS
 from dataset_assets.shards.tar import Member, Place, TarError, TarReader
 from dataset_assets.storage.location import Location
+from dataset_assets.storage.store import ObjectError
 
 _MOST_FAULTS = 100  # of one tar; a systematic fault must not fill the memory with a line a sample
 _DIGEST = 32  # bytes
@@ -28,7 +29,7 @@ def examine_shard(
     """Check the tar at `path` against its manifest entry and what is promised of its samples.
 
     What `tables` say of the tar is compared with it on the way. Its JPEGs are decoded with `pixels`, and where its hash
-    is not the entry's, so that the damaged sample is named.
+    is not the entry's, so that the damaged sample is named. Raises ObjectError where a store does not give it.
     """
     checks = _open_tables(tables, entry)
     faults: list[Fault] = []
@@ -54,6 +55,8 @@ def examine_shard(
             reader.drain()
         read = reader.bytes
         faults += [Fault(entry.path, "", reason) for reason in _check_totals(entry, reader, samples)]
+    except ObjectError:
+        raise  # it says nothing of what is in the tar
     except OSError as error:
         faults.append(Fault(entry.path, "", f"the file cannot be read: {error.strerror or error}"))
     faults = [*_limit(faults), *_limit(beside)]

@@ -125,7 +125,10 @@ def pack(tar: TarWriter, samples: Iterable[pa.Table], shard: Shard) -> Iterator[
 
 
 def _describe(row: Row, shard: Shard) -> dict[str, object]:
-    """Return the sample's JSON (SPEC 1.4), in the order of SAMPLE_FIELDS; its types are those of the columns."""
+    """Return the sample's JSON (docs/format.md, Samples), in the order of SAMPLE_FIELDS.
+
+    Its types are those of the columns.
+    """
     return {
         "image_id": row["image_id"],
         "bucket_id": shard.bucket_id,

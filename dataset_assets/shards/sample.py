@@ -1,4 +1,4 @@
-"""What one sample is in a tar: three members with one key, and the fields of its JSON (SPEC 1.4).
+"""What one sample is in a tar: three members with one key, and the fields of its JSON (docs/format.md, Samples).
 
 The fields' keys, types and order are settled here and nowhere else; what their values must be is checked in check.py.
 """

@@ -29,6 +29,7 @@ from dataset_assets.shards.rows import Rows
 from dataset_assets.shards.sieve import sift_shard
 from dataset_assets.storage.layout import EXPORT_CARD, EXPORT_MANIFEST, EXPORT_SAMPLES
 from dataset_assets.storage.location import Location, find_files
+from dataset_assets.storage.store import ObjectError
 
 HOST_FILES = (".cache", ".git", ".gitattributes")  # what a host or its download tool puts beside an export
 DESKTOP_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")  # what looking at a folder leaves in it
@@ -158,13 +159,17 @@ def list_files(export: Location) -> dict[str, Location]:
 
 
 def verify_shards(
-    present: Sequence[Task], workers: int, progress: Progress, *, pixels: bool = False
+    present: Sequence[Task], workers: int, progress: Progress, *, pixels: bool = False, halting: bool = False
 ) -> list[ShardReport]:
-    """Return a report for each tar, in their order."""
+    """Return a report for each tar, in their order.
+
+    A tar that its store does not give is a fault of it; with `halting` that is raised, as ObjectError: it says nothing
+    of what is in the tar.
+    """
     workers = min(workers, len(present))
     length = max(1, min(_LONGEST_STRETCH, len(present) // (4 * max(workers, 1))))
     stretches = [present[start : start + length] for start in range(0, len(present), length)]
-    work: Callable[[Sequence[Task]], list[ShardReport]] = partial(_verify_stretch, pixels=pixels)
+    work: Callable[[Sequence[Task]], list[ShardReport]] = partial(_verify_stretch, pixels=pixels, halting=halting)
     size = sum(entry.bytes for _, entry, *_ in present)
     reports = []
     progress.start("verify", len(present), "shards")
@@ -175,10 +180,19 @@ def verify_shards(
     return reports
 
 
-def _verify_stretch(tasks: Sequence[Task], *, pixels: bool) -> list[ShardReport]:
+def _verify_stretch(tasks: Sequence[Task], *, pixels: bool, halting: bool) -> list[ShardReport]:
     """Return the reports of tars that follow each other."""
+    reports = []
     with Rows() as rows:
-        return [verify_shard(*task, rows=rows, pixels=pixels) for task in tasks]
+        for task in tasks:
+            try:
+                reports.append(verify_shard(*task, rows=rows, pixels=pixels))
+            except ObjectError as error:
+                if halting:
+                    raise
+                fault = Fault(task[1].path, "", f"the file cannot be read: {error.strerror}")
+                reports.append(ShardReport(faults=(fault,), samples=0, digests=b"", bytes=0))
+    return reports
 
 
 def verify_shard(
@@ -193,7 +207,8 @@ def verify_shard(
     """Check the tar at `path` against its manifest entry, what is promised of its samples, and what `tables` say of it.
 
     What the sieve does not clear is read again, to say what is wrong or that nothing is. With `pixels` every JPEG is
-    decoded. `rows` reads `tables.samples`, and is the same for tars that follow each other.
+    decoded. `rows` reads `tables.samples`, and is the same for tars that follow each other. Raises ObjectError where a
+    store does not give the tar.
     """
     with nullcontext(rows) if rows else Rows() as table:
         report = None if pixels else sift_shard(path, entry, promise, tables, table)

@@ -3,9 +3,11 @@
 Each tar has an index, outside the export, made while the tar is written. Where it alone is gone it is made of the tar.
 """
 
-from collections import Counter
-from collections.abc import Iterator
-from itertools import chain
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
 
 import pyarrow as pa
 
@@ -26,30 +28,74 @@ from dataset_assets.storage.location import Location
 from dataset_assets.storage.parquet import open_table, read_table
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
+_MOST_AT_ONCE = 4  # tars: a fifth of the work holds the interpreter's lock, so more would wait for each other
 
-@holding_lock("key")
-def write_shards(dataset: Dataset, key: str, *, force: bool = False, progress: Progress | None = None) -> Outcome:
-    """Return what became of one partition's tars, after writing those whose samples changed.
 
-    A shard without a sample has no file. Raises OrderError when crops or the selection are missing or stale.
+@holding_lock("partitions")
+def write_shards(
+    dataset: Dataset, partitions: Iterable[str], *, force: bool = False, progress: Progress | None = None
+) -> dict[str, Outcome]:
+    """Return what became of each partition's tars, after writing those whose samples changed, some side by side.
+
+    A shard without a sample has no file. Raises OrderError when crops or the selection are missing or stale; nothing
+    is written then.
     """
-    work = begin(dataset, Stage.SHARDS, key, force=force)
-    if isinstance(work, Outcome):
-        return work
-    work.require_fresh()  # crops and selection of two plans would not fit together
+    begun = {key: begin(dataset, Stage.SHARDS, key, force=force) for key in partitions}
+    stale = [work for work in begun.values() if isinstance(work, Work)]
+    crops = {work.partition: _find_crops(work) for work in stale}
     progress = progress or Silence()
-    partition = Partition.parse(key)
-    chosen = dict(split_shards(read_table(dataset.layout.selection(key)), dataset.settings.shards.shard_size))
-    with dataset.catalog.reading() as connection:
-        crops = load_pieces(connection, Stage.RESIZED_CROPS, key)
-    progress.start(Stage.SHARDS, len(crops), "shards")
-    written = 0
-    for piece in crops:
-        written += _write_shard(work, partition, piece, chosen[piece.number])
-        progress.advance(1)
+    progress.start(Stage.SHARDS, sum(map(len, crops.values())), "shards")
+    outcomes = {}
+    # Threads: reading, hashing and writing let the others run, and all that a tar has in memory is a row group.
+    pool = ThreadPoolExecutor(min(dataset.settings.workers, _MOST_AT_ONCE))
+    try:
+        tars = ([pool.submit(_write_shard, job) for job in _list_jobs(work, crops[work.partition])] for work in stale)
+        begun_tars = deque(islice(tars, 1))
+        for key, work in begun.items():
+            if isinstance(work, Outcome):
+                outcomes[key] = work
+                continue
+            begun_tars.extend(islice(tars, 1))  # of the next partition, so that no thread waits; of no more, for memory
+            outcomes[key] = _finish(work, begun_tars.popleft(), progress)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after a fault, those that are under way come to their end
     progress.finish()
+    return outcomes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """A tar of a partition that is being made."""
+
+    work: Work
+    crops: Piece  # what its crops' file is recorded as
+    captions: pa.Table  # of the selection, those of its slots
+
+
+def _find_crops(work: Work) -> list[Piece]:
+    """Return the crops' files of a partition, one a tar. Raises OrderError, see `write_shards`."""
+    work.require_fresh()  # crops and selection of two plans would not fit together
+    with work.dataset.catalog.reading() as connection:
+        return load_pieces(connection, Stage.RESIZED_CROPS, work.partition)
+
+
+def _list_jobs(work: Work, crops: Iterable[Piece]) -> Iterator[_Job]:
+    """Yield the tars of a partition."""
+    selection = read_table(work.dataset.layout.selection(work.partition))
+    chosen = dict(split_shards(selection, work.dataset.settings.shards.shard_size))
+    for piece in crops:
+        yield _Job(work=work, crops=piece, captions=chosen[piece.number])
+
+
+def _finish(work: Work, shards: Iterable[Future[bool]], progress: Progress) -> Outcome:
+    """Wait for the tars of a partition and record it."""
+    written = 0
+    for shard in shards:
+        written += shard.result()
+        progress.advance(1)
+    layout, partition = work.dataset.layout, Partition.parse(work.partition)
     for number in set(partition.shards) - {piece.number for piece in work.pieces}:
-        for path in (dataset.layout.tar, dataset.layout.index):
+        for path in (layout.tar, layout.index):
             remove(path(partition.bucket_id, number))  # of an earlier cut of the bucket
     facts = [piece.facts for piece in work.pieces]
     return work.finish(
@@ -65,10 +111,11 @@ def write_shards(dataset: Dataset, key: str, *, force: bool = False, progress: P
     )
 
 
-def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Table) -> bool:
+def _write_shard(job: _Job) -> bool:
     """Write one tar and its index unless they are there, made from the same; return whether the tar was written."""
+    work, crops, partition = job.work, job.crops, Partition.parse(job.work.partition)
     settings, layout = work.dataset.settings, work.dataset.layout
-    made_from = fingerprint(fingerprint_settings(settings, Stage.SHARDS), crops.output, chosen.to_pydict())
+    made_from = fingerprint(fingerprint_settings(settings, Stage.SHARDS), crops.output, job.captions.to_pydict())
     kept = work.keep(crops.number, made_from)
     if kept and (is_indexed(layout, kept, work.look) or _index_again(work, partition, kept)):
         return False
@@ -84,7 +131,7 @@ def _write_shard(work: Work, partition: Partition, crops: Piece, chosen: pa.Tabl
     )
     tally = Tally()
     source = layout.crops(partition.bucket_id, crops.number)
-    samples = admit(_read_crops(source), chosen, shard, tally)
+    samples = admit(_read_crops(source), job.captions, shard, tally)
     with condemning(work.dataset, (crops.stage, crops.partition, crops.number), source):
         first = next(samples, None)
         if first is None:

@@ -16,7 +16,7 @@ class Listed:
     """One image that a source offers, as its listing says; nothing was opened for it."""
 
     uri: str  # where the source finds it
-    image_id: str  # SPEC 1.4
+    image_id: str  # docs/format.md, Samples
     size: int  # bytes
     version: str  # differs when the file differs, as far as a listing can tell
     modified: float = 0  # when it or a file beside it changed last, unix seconds; 0 where that is not known

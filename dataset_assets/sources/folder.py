@@ -113,7 +113,7 @@ class FolderSource:
 
 
 def make_image_id(relative: str) -> str:
-    """Return the image_id of a path in the source: NFC, with hex digits for bytes that are no UTF-8 (SPEC 1.4)."""
+    """Return the image_id of a path in the source: NFC, with hex digits for bytes that are no UTF-8."""
     return relative if relative.isascii() else unicodedata.normalize("NFC", show_path(relative))
 
 

@@ -36,7 +36,7 @@ class ProbeJob:
 
     @property
     def timeout_seconds(self) -> float:
-        """How long one task may take."""
+        """How long one task may take, without the time for which it waits for a store."""
         return self.settings.timeout_seconds
 
     @property
@@ -58,7 +58,7 @@ class ProbeJob:
         except SampleError:
             return None
 
-    def prepare(self) -> Callable[[list[File]], list[Found] | str]:
+    def prepare(self) -> Callable[[list[File]], list[Found] | Loss]:
         """Return what reads the headers of a task."""
         from dataset_assets.images.probe import configure, probe  # Pillow takes the parent memory for nothing
 
@@ -86,9 +86,9 @@ class ProbeJob:
 
         return look_at_all
 
-    def fail(self, task: list[File], loss: Loss) -> str:
+    def fail(self, task: list[File], loss: Loss) -> Loss:
         """Return what happened to the worker: which file it was is found out file by file."""
-        return loss.detail
+        return loss
 
 
 def read_headers(
@@ -120,17 +120,23 @@ def _glance_all(job: ProbeJob, threads: ThreadPoolExecutor, files: Sequence[File
     yield from chain.from_iterable(threads.map(job.glance, tasks) if slow else map(job.glance, tasks))
 
 
-_Workers = Workers[list[File], list[Found] | str]
+_Workers = Workers[list[File], list[Found] | Loss]
 
 
 def _judge(workers: _Workers, alone: _Workers, files: Iterator[File]) -> Iterator[Found]:
     """Yield what Pillow says of files; what a worker did not survive is found out one by one, by `alone`."""
     for task, answer in workers.run(_cut(files)):
-        if not isinstance(answer, str):
+        if not isinstance(answer, Loss):
             yield from answer
             continue
         for _, one in alone.run([file] for file in task):
-            yield (DropReason.DECODE_ERROR, one) if isinstance(one, str) else one[0]
+            yield _blame(one) if isinstance(one, Loss) else one[0]
+
+
+def _blame(loss: Loss) -> Found:
+    """Return why a file has no header that its worker did not survive."""
+    late = loss.timed_out and loss.waiting
+    return DropReason.UNREADABLE if late else DropReason.DECODE_ERROR, loss.detail
 
 
 def _cut(files: Iterable[File]) -> Iterator[list[File]]:

@@ -6,20 +6,27 @@ errors become, is storage/store.py's.
 """
 
 import errno
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
-from datetime import datetime
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, unquote
 
+from dataset_assets.errors import DropReason, SourceError
 from dataset_assets.sources.slices import ChangedError
+from dataset_assets.sources.waiting import waiting
 from dataset_assets.sources.walk import FileState
-from dataset_assets.storage.objects import ObjectPath
-from dataset_assets.storage.store import ObjectError, calling
+from dataset_assets.storage.faults import find_status
+from dataset_assets.storage.objects import ObjectPath, find_version
+from dataset_assets.storage.store import ObjectError, OutageError, calling
 
-_TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
-_TAGS = ("ETag", "etag", "md5Hash", "content_md5", "generation")
+_REFUSED = 403
+MOST_REFUSED = 100  # objects of a bucket that may not be read, one after the other: then it is no matter of the objects
+_VERSION = "?versionId="  # what s3fs takes for the version of an object, whose key ends before it
 _OTHER = (412, 416)  # answers to If-Match, and to a range behind the end: it is not the object that was listed
 _GROWTH = 8  # times more is read ahead each time
+
+_refused: Counter[str] = Counter()  # by this process, since it last read an object of the bucket
 
 
 class ObjectFile:
@@ -76,15 +83,15 @@ def list_objects(folder: ObjectPath, *, deep: bool = True) -> Iterator[tuple[str
         with calling(folder.url):
             page = store.call_s3("list_objects_v2", Bucket=bucket, Prefix=start, **more)
         for found in page.get("Contents", ()):
-            yield found["Key"][len(start) :], _describe(found["Size"], found)
+            yield found["Key"][len(start) :], _describe(found["Size"], found, found["Key"])
         if not page.get("IsTruncated"):
             return
         more["ContinuationToken"] = page["NextContinuationToken"]
 
 
 def look_up(path: ObjectPath) -> FileState:
-    """Return what a store says of an object now. Raises OSError."""
-    with calling(path.url):
+    """Return what a store says of an object now. Raises OSError, SourceError where the store says nothing at all."""
+    with _reaching(path), calling(path.url):
         info = path.store.info(_name(path))
         if info["type"] != "file":
             raise FileNotFoundError
@@ -103,27 +110,48 @@ def fetch(path: ObjectPath, start: int, size: int, state: FileState) -> bytes:
     """Return `size` bytes of an object from `start` on; there have to be so many.
 
     One request, where the store can be told which version is meant. Raises OSError: ChangedError where the object is
-    not the one of `state`, FileNotFoundError where it is gone.
+    not the one of `state`, FileNotFoundError where it is gone; and SourceError where the fault is not the object's: the
+    store does not answer, or refuses one object after the other.
     """
     if not size:
         return b""
-    store, name = path.store, _name(path)
-    try:
-        with calling(path.url):
-            if hasattr(store, "call_s3"):
-                data = _read_if_same(store, name, start, size, state)
-            else:
-                data = store.cat_file(name, start=start, end=start + size)
-    except ObjectError as error:
-        if _find_status(error) in _OTHER:
-            raise _changed(path) from None
-        raise
+    with _reaching(path), waiting():
+        store, name = path.store, _name(path)
+        try:
+            with calling(path.url):
+                if hasattr(store, "call_s3"):
+                    data = _read_if_same(store, name, start, size, state)
+                else:
+                    data = store.cat_file(name, start=start, end=start + size)
+        except ObjectError as error:
+            if find_status(error) in _OTHER:
+                raise _changed(path) from None
+            raise
     if not hasattr(store, "call_s3") and look_up(path).version != state.version:
         raise _changed(path)
     if len(data) != size:
         said = f"{len(data)} bytes came where {size} were asked for, from byte {start} on"
         raise ObjectError(errno.EIO, said, path.url)
     return bytes(data)
+
+
+@contextmanager
+def _reaching(path: ObjectPath) -> Iterator[None]:
+    """Raise SourceError where the block shows that the objects of a bucket cannot be read, and not only this one."""
+    bucket = _name(path).partition("/")[0]
+    try:
+        yield
+    except OutageError as error:
+        raise SourceError(f"source {path}: cannot be read: {error.strerror}") from None
+    except ObjectError as error:
+        if find_status(error) == _REFUSED:
+            _refused[bucket] += 1
+            if _refused[bucket] >= MOST_REFUSED:
+                _refused.pop(bucket, None)  # who tries again begins anew
+                said = f"{error.strerror}, as of the {MOST_REFUSED - 1} objects before it"
+                raise SourceError(f"source {path}: cannot be read: {said}; do the credentials allow it?") from None
+        raise
+    _refused.pop(bucket, None)
 
 
 def _read_if_same(store: Any, name: str, start: int, size: int, state: FileState) -> bytes:
@@ -142,28 +170,15 @@ def _list_any(folder: ObjectPath, *, deep: bool) -> Iterator[tuple[str, FileStat
     with calling(folder.url):
         infos = folder.store.find(name, detail=True) if deep else {i["name"]: i for i in folder.store.ls(name)}
     start = f"{name.strip('/')}/"
-    for path, info in infos.items():
+    for path, info in sorted(infos.items()):
         if info["type"] == "file":
             yield path.lstrip("/").removeprefix(start), _describe(info["size"], info)
 
 
-def _describe(size: int, info: Mapping[str, Any]) -> FileState:
-    modified = next((info[name] for name in _TIMES if info.get(name)), 0)
-    if isinstance(modified, str):
-        modified = datetime.fromisoformat(modified)
-    seconds = modified.timestamp() if isinstance(modified, datetime) else float(modified)
-    tag = str(next((info[name] for name in _TAGS if info.get(name)), seconds))
-    plain = tag[1:-1] if tag[:1] == tag[-1:] == '"' else tag
-    return FileState(int(size), quote(plain, safe=""), seconds)  # listings put such texts between : and ;
-
-
-def _find_status(error: BaseException | None) -> int:
-    """Return the status of the answer that an error came of, 0 where there was none."""
-    while error is not None:
-        if answer := getattr(error, "response", None):
-            return int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        error = error.__cause__
-    return 0
+def _describe(size: int, info: Mapping[str, Any], key: str = "") -> FileState:
+    seconds, tag = find_version(info)
+    fault = (DropReason.UNREADABLE, f"{_VERSION} in its name means another object to s3fs") if _VERSION in key else None
+    return FileState(int(size), quote(tag, safe=""), seconds, fault)  # listings put such texts between : and ;
 
 
 def _changed(path: ObjectPath) -> ChangedError:

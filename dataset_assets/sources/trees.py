@@ -84,16 +84,21 @@ def make_tree(place: Location, skip: Sequence[Location] = ()) -> Tree:
     return DiskTree(cast("Path", place), tuple(folder for folder in skip if isinstance(folder, Path)))
 
 
-def find_folder(place: Location) -> Location:
-    """Return the folder of a place that may be one file: its parent then, else the place. Raises OSError."""
+def find_folder(place: Location, *, again: bool = False) -> Location:
+    """Return the folder of a place that may be one file: its parent then, else the place. Raises OSError.
+
+    A store is asked once in a process, and `again` where the answer is to be that of now.
+    """
     if isinstance(place, ObjectPath):
+        if again:
+            _find_prefix.cache_clear()
         return _find_prefix(place)
     return place.parent if place.is_file() else place
 
 
 @lru_cache
 def _find_prefix(place: ObjectPath) -> ObjectPath:
-    """Return the same of an object. It is asked for once in a process: of every image would be too often."""
+    """Return the same of an object. It is not asked for of every image, which would be too often."""
     return place.parent if PurePosixPath(place.name).suffix and place.is_file() else place
 
 

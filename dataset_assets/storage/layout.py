@@ -14,7 +14,7 @@ EXPORT_1K = "export_1k"
 
 
 def shard_path(bucket_id: str, shard: int) -> str:
-    """Return a tar's path inside an export, `/`-separated (SPEC 1.1)."""
+    """Return a tar's path inside an export, `/`-separated (docs/format.md, Layout)."""
     return f"buckets/{bucket_id}/shard-{shard:06d}.tar"
 
 
@@ -182,9 +182,12 @@ class Layout:
 
 
 def prepare(layout: Layout) -> None:
-    """Make the folders that a dataset needs before anything is in them. Raises StorageError."""
-    for folder in (layout.root, layout.local):
-        try:
-            make_folder(folder)
-        except OSError as error:
-            raise StorageError(f"cannot make the dataset's root {folder}: {error.strerror}") from None
+    """Make the dataset's root; of an object store see that it answers. Raises StorageError.
+
+    A local folder beside it is made by whatever is first to write there: where everything else is on servers, nothing
+    is, and the settings may lie in a folder that nobody can write to.
+    """
+    try:
+        make_folder(layout.root)
+    except OSError as error:
+        raise StorageError(f"cannot make the dataset's root {layout.root}: {error.strerror}") from None

@@ -3,15 +3,20 @@
 Stages know no more of a location than what is listed here, so none asks which kind it is.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BufferedReader, RawIOBase
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal, Protocol, cast, overload
+from urllib.parse import unquote_to_bytes
 
 from dataset_assets.storage.objects import ObjectPath
+from dataset_assets.storage.patterns import cut_pattern, has_pattern
 from dataset_assets.storage.store import find_fault, is_url
 
+_ON_DISK = "file://"
+_EXAMPLE = "the URL of files, such as s3://bucket/captions/*.jsonl"
 _LISTINGS = 16  # of folders, at a time
 _FEW = 2  # files of a folder that are asked for one by one
 
@@ -107,15 +112,31 @@ class Look(Protocol):
 
 
 def make_location(text: str, folder: Path) -> Location:
-    """Return the place that a URL or a path means; a relative path is in `folder`. Nothing is looked at."""
-    if text.startswith("file://"):
-        return Path(text.removeprefix("file://")).absolute()
+    """Return the place that a URL or a path means; a relative path is in `folder`. Nothing is looked at.
+
+    What `check_location` finds a fault in has no meaning.
+    """
+    if text.startswith(_ON_DISK):
+        return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_ON_DISK)))).absolute()
     return ObjectPath(text.rstrip("/")) if is_url(text) else (folder / Path(text).expanduser()).absolute()
 
 
 def check_location(text: str) -> str:
     """Return why a text cannot be a location, "" where it can."""
+    if text.startswith(_ON_DISK):
+        absolute = text.startswith(f"{_ON_DISK}/") and b"\0" not in unquote_to_bytes(text)
+        return "" if absolute else f"{_ON_DISK}/folder, which names no machine"
     return find_fault(text) if is_url(text) else ""
+
+
+def check_pattern(text: str) -> str:
+    """Return why a text can be neither a path nor a URL of files, "" where it can. What it says shows no secret."""
+    if not is_url(text) or text.startswith(_ON_DISK):
+        return check_location(text)
+    folder, wanted = cut_pattern(text)
+    if fault := check_location(folder):
+        return fault
+    return "" if wanted and wanted[-1] and not has_pattern(folder) else _EXAMPLE
 
 
 def is_local(location: Location) -> bool:

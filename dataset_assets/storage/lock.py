@@ -3,12 +3,17 @@
 Two builds exclude each other for as long as they last. Stages exclude each other only while they run: those of the
 whole dataset all others, those of one partition the same partition's. Whoever is killed frees what it held. Files hold
 on one machine; where the catalog is on a server the locks are there, too (catalog/locks.py).
+
+Files have no queue: who wants one looks whether it is free, several times a second. So a stage of the whole dataset
+begins when it finds no partition's stage at work, and where these follow each other without a gap it gives up in the
+end. A build runs its stages one after the other, and the sensor asks for one step at a time: it takes several who start
+runs by hand. Each lock is an open file, of which a process may have a thousand as a rule.
 """
 
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
@@ -19,8 +24,11 @@ from dataset_assets.errors import StorageError
 
 WAIT_SECONDS = 600.0  # for a stage of another process: a large one takes minutes, one that hangs is not waited for
 
-POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _GLANCE_SECONDS = 1.0  # longer than `is_locked` of another process keeps a build lock
+
+
+Confirm = Callable[[], None]  # sees to it that a lock is still held; raises CatalogError where another has it now
 
 
 class Locks(Protocol):
@@ -40,8 +48,11 @@ class Locks(Protocol):
         Raises StorageError, naming the process, when others hold it for longer than `wait_seconds`.
         """
 
-    def waiting(self, name: str) -> AbstractContextManager[None]:
-        """Hold the lock of this name, alone, however long others hold it before."""
+    def waiting(self, name: str) -> AbstractContextManager[Confirm]:
+        """Hold the lock of this name, alone, however long others hold it before.
+
+        It is for hours: what the block is given is called now and then, at what would do harm without the lock.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +76,7 @@ class FileLocks:
         """Hold the dataset's lock."""
         return holding(self.folder, partitions, wait_seconds=wait_seconds)
 
-    def waiting(self, name: str) -> AbstractContextManager[None]:
+    def waiting(self, name: str) -> AbstractContextManager[Confirm]:
         """Hold the lock of this name."""
         return waiting(self.folder / name)
 
@@ -73,7 +84,7 @@ class FileLocks:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the build lock at `path`. Raises StorageError, naming the process, when another one holds it."""
-    with _open(path) as file:
+    with _open(path, make_folder=True) as file:
         if not _wait(file, fcntl.LOCK_EX, _GLANCE_SECONDS):
             holder = _holder(file)
             raise StorageError(f"process {holder} is building this dataset: wait until it ends, or end it")
@@ -111,11 +122,15 @@ def holding(
 
 
 @contextmanager
-def waiting(path: Path) -> Iterator[None]:
+def waiting(path: Path) -> Iterator[Confirm]:
     """Hold the lock at `path`, alone, however long others hold it before."""
     with _open(path, make_folder=True) as file:
         _wait(file, fcntl.LOCK_EX, inf)
-        yield
+        yield _trust
+
+
+def _trust() -> None:
+    """Confirm nothing: the operating system takes a file's lock from nobody."""
 
 
 @contextmanager
@@ -128,7 +143,10 @@ def _open(path: Path, *, make_folder: bool = False) -> Iterator[IO[str]]:
     except OSError as error:
         raise StorageError(f"cannot open {path}: {error.strerror}") from None
     with file:
-        yield file
+        try:
+            yield file
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # also that of a copy which a child has that is just being started
 
 
 def _wait(file: IO[str], mode: int, seconds: float) -> bool:
@@ -137,7 +155,7 @@ def _wait(file: IO[str], mode: int, seconds: float) -> bool:
     while not _try(file, mode):
         if time.monotonic() >= end:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)
     with suppress(OSError):  # on a full disk: it only tells others who has it
         _sign(file)
     return True

@@ -9,11 +9,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any, Literal, Self, overload
 
+from dataset_assets.storage.faults import find_status
+from dataset_assets.storage.patterns import fixed_start, has_pattern
 from dataset_assets.storage.store import ObjectError, calling, open_store
 
 BLOCK = 8 << 20  # bytes: what is asked for at a time, and what is sent at a time
@@ -21,7 +24,9 @@ BLOCK = 8 << 20  # bytes: what is asked for at a time, and what is sent at a tim
 _BUFFER = 1 << 17  # bytes, of readers who read a few at a time
 _BLOCKS = 3  # of a file in memory: the one that is read, the one before, and the next, which a thread fetches
 _SECOND = 10**9
-_SOME = frozenset("*?[")  # a part of a pattern has one of these, else it is a name
+_BEYOND = 416  # the answer to a range behind the end
+_TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")  # as the libraries of stores call them
+_TAGS = ("ETag", "etag", "md5Hash", "content_md5", "generation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,22 @@ class ObjectStatus:
     st_mtime_ns: int  # to the second; below it, digits of the etag
 
 
+def find_version(info: Mapping[str, Any]) -> tuple[float, str]:
+    """Return when an object was written, unix seconds, and what is another text where its content is another one.
+
+    `info` is what the library of a store says of it.
+    """
+    modified = next((info[name] for name in _TIMES if info.get(name)), 0)
+    if isinstance(modified, str):
+        modified = datetime.fromisoformat(modified)
+    seconds = modified.timestamp() if isinstance(modified, datetime) else float(modified)
+    tag = str(next((info[name] for name in _TAGS if info.get(name)), seconds))
+    return seconds, tag[1:-1] if tag[:1] == tag[-1:] == '"' else tag
+
+
 def _describe(info: Mapping[str, Any]) -> ObjectStatus:
-    modified = next((info[name] for name in ("LastModified", "mtime", "updated", "created") if info.get(name)), 0)
-    seconds = modified.timestamp() if hasattr(modified, "timestamp") else float(modified)
-    tag = str(info.get("ETag") or info.get("etag") or info.get("md5Hash") or seconds)
-    digits = int(sha256(tag.strip('"').encode()).hexdigest()[:12], 16) % _SECOND
+    seconds, tag = find_version(info)
+    digits = int(sha256(tag.encode()).hexdigest()[:12], 16) % _SECOND
     return ObjectStatus(int(info["size"]), int(seconds) * _SECOND + digits)
 
 
@@ -136,11 +152,12 @@ class ObjectPath:
 
     def list(self, *, prefix: str = "") -> dict[str, ObjectStatus]:
         """Return every object below it, by its path there; `prefix` is how these begin. Raises OSError."""
-        start = f"{self._parts[1]}/"
+        start = f"{self._parts[1]}/".lstrip("/")
         options = {"prefix": prefix} if prefix else {}
         with calling(self.url):
             found = self.store.find(self._parts[1], detail=True, **options)
-        named = ((path.lstrip("/").removeprefix(start.lstrip("/")), info) for path, info in found.items())
+        below = ((path.lstrip("/"), info) for path, info in found.items())
+        named = ((path.removeprefix(start), info) for path, info in below if path.startswith(start))
         return {
             name: _describe(info)
             for name, info in named
@@ -150,11 +167,11 @@ class ObjectPath:
     def glob(self, pattern: str) -> Iterator[Self]:
         """Yield the objects below it that a pattern means, in order; `**` has no meaning."""
         parts = pattern.split("/")
-        fixed = next((number for number, part in enumerate(parts) if _SOME & set(part)), len(parts))
+        fixed = next((number for number, part in enumerate(parts) if has_pattern(part)), len(parts))
         folder = "/".join(parts[: min(fixed, len(parts) - 1)])
         below = self / folder if folder else self
         wanted = parts[min(fixed, len(parts) - 1) :]
-        for name in sorted(below.list(prefix=_fixed_start(wanted[0]))):
+        for name in sorted(below.list(prefix=fixed_start(wanted[0]))):
             given = name.split("/")
             if len(given) == len(wanted) and all(map(fnmatchcase, given, wanted)):
                 yield below / name
@@ -163,7 +180,9 @@ class ObjectPath:
         """Yield what is directly below it, in order."""
         with calling(self.url):
             names = self.store.ls(self._parts[1], detail=False)
-        yield from (self / name for name in sorted(str(path).rstrip("/").rpartition("/")[2] for path in names))
+        below = (str(path).strip("/") for path in names)
+        own = self._parts[1].strip("/")  # of what some programs put in a folder's place
+        yield from (self / name for name in sorted(path.rpartition("/")[2] for path in below if path != own))
 
     @overload
     def open(self, mode: Literal["rb"], buffering: Literal[0]) -> io.RawIOBase: ...
@@ -202,20 +221,19 @@ class ObjectPath:
 
     def read_part(self, start: int, size: int) -> bytes:
         """Return `size` bytes from `start` on, fewer where it ends; one request. Raises OSError."""
-        with calling(self.url):
-            return bytes(self.store.cat_file(self._parts[1], start=start, end=start + size)) if size else b""
+        try:
+            with calling(self.url):
+                return bytes(self.store.cat_file(self._parts[1], start=start, end=start + size)) if size else b""
+        except ObjectError as error:
+            if find_status(error) != _BEYOND:
+                raise
+            return b""
 
     def remove(self) -> None:
         """Remove an object. Raises FileNotFoundError where there is none."""
         self.stat()
         with calling(self.url):
             self.store.rm_file(self._parts[1])
-
-
-def _fixed_start(pattern: str) -> str:
-    """Return what everything that a pattern means begins with."""
-    end = next((number for number, sign in enumerate(pattern) if sign in _SOME), len(pattern))
-    return pattern[:end]
 
 
 class _Reading(io.RawIOBase):

@@ -25,6 +25,21 @@ def read_table(path: Location, columns: list[str] | None = None) -> pa.Table:
         return file.read(columns)
 
 
+def find_table(path: Location, columns: list[str] | None = None) -> pa.Table | None:
+    """Return what `read_table` does, None where the file is damaged or not there: it has to be made again then.
+
+    Raises StorageError where it cannot be read for another reason: that says nothing of what is in it.
+    """
+    try:
+        return read_table(path, columns)
+    except DamagedError:
+        return None
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
 @contextmanager
 def open_table(path: Location, *, whole: bool = False) -> Iterator[pq.ParquetFile]:
     """Yield a Parquet file, of which the footer is read. Raises StorageError where it is missing or damaged.

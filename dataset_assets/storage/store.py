@@ -1,11 +1,11 @@
 """The file systems of object stores: which there is for a URL, how it is opened, and what its errors become.
 
-Retries, timeouts and credentials are those of its library, which is imported when the first object is touched.
+What an error means is faults.py's. Retries, timeouts and credentials are those of its library, which is imported when
+the first object is touched.
 """
 
 import errno
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,8 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dataset_assets.errors import StorageError
+from dataset_assets.storage.faults import find_code, is_of_store, list_foreign, say
 
 CONNECTIONS = 32  # of a process with a store, at a time
+
+_S3 = ("s3", "s3a")
+_KNOWN = (*_S3, "gs", "gcs", "abfs", "az", "memory")  # kinds of URL; the last is of this process, for tests
+_EXAMPLE = "a URL such as s3://bucket/folder"
 
 # Seconds; and how often botocore tries a request, with longer and longer waits. The environment comes first.
 _LIMITS = {"connect_timeout": 10, "read_timeout": 60, "max_pool_connections": CONNECTIONS}
@@ -31,6 +36,10 @@ class ObjectError(OSError, StorageError):
         return f"{self.filename}: {self.strerror}"
 
 
+class OutageError(ObjectError):
+    """The store does not answer, or does not answer us: it would say the same of every object in it."""
+
+
 def is_url(text: str) -> bool:
     """Return whether a text is a URL rather than a path."""
     return "://" in text
@@ -44,8 +53,11 @@ def find_fault(url: str) -> str:
         return "this is no URL"
     if "@" in parts.netloc:
         return "a URL without user and password: these come from the environment"
+    protocol = url.partition("://")[0]
+    if protocol not in _KNOWN:
+        return f"{_EXAMPLE}, of {', '.join(_KNOWN[:-1])} or {_KNOWN[-1]}, not {protocol}"
     if not parts.netloc or parts.query or parts.fragment:
-        return "a URL such as s3://bucket/folder"
+        return _EXAMPLE
     return ""
 
 
@@ -55,28 +67,20 @@ def open_store(protocol: str, _process: int) -> Any:
     import fsspec
 
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}  # others write there, too
-    if protocol in ("s3", "s3a"):
+    if protocol in _S3:
         chosen = {"AWS_RETRY_MODE", "AWS_MAX_ATTEMPTS"} & os.environ.keys()
         options["config_kwargs"] = _LIMITS | ({} if chosen else {"retries": _RETRIES})
     try:
-        return fsspec.filesystem(protocol, **options)
+        with calling(f"{protocol}://"):
+            store = fsspec.filesystem(protocol, **options)
+            if protocol in _S3:
+                store.connect()  # no request is made; what is wrong with the environment is said here
+            return store
     except ImportError as error:
-        needed = "pip install 'dataset_assets[s3]'" if protocol in ("s3", "s3a") else "fsspec says what"
-        raise ObjectError(errno.ENOSYS, f"a Python package is missing, {needed}: {error}", f"{protocol}://") from None
+        needed = "pip install 'dataset_assets[s3]'" if protocol in _S3 else "fsspec says what"
+        raise OutageError(errno.ENOSYS, f"a Python package is missing, {needed}: {error}", f"{protocol}://") from None
     except ValueError as error:
-        raise ObjectError(errno.EPROTONOSUPPORT, str(error), f"{protocol}://") from None
-
-
-def _list_foreign() -> tuple[type[BaseException], ...]:
-    """Return the errors of libraries that are no OSError."""
-    names = (
-        ("botocore.exceptions", "BotoCoreError"),
-        ("botocore.exceptions", "ClientError"),
-        ("aiohttp", "ClientError"),
-        ("fsspec.exceptions", "FSTimeoutError"),
-    )
-    loaded = ((sys.modules.get(module), name) for module, name in names)
-    return (TimeoutError, *(getattr(module, name) for module, name in loaded if module))
+        raise OutageError(errno.EINVAL, say(error), f"{protocol}://") from None
 
 
 @contextmanager
@@ -87,18 +91,11 @@ def calling(url: str) -> Iterator[None]:
     except ObjectError:
         raise
     except FileNotFoundError as error:
-        if getattr(error.__cause__, "response", {}).get("Error", {}).get("Code") == "NoSuchBucket":
-            raise ObjectError(errno.ENOENT, f"there is no bucket {urlsplit(url).netloc}", url) from None
+        if error.__cause__ is not None and find_code(error.__cause__) == "NoSuchBucket":
+            raise OutageError(errno.ENOENT, f"there is no bucket {urlsplit(url).netloc}", url) from None
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url) from error
-    except OSError as error:
-        raise ObjectError(error.errno or errno.EIO, _say(error), url) from error
     except BaseException as error:
-        if not isinstance(error, _list_foreign()):
+        if not isinstance(error, (OSError, *list_foreign())):
             raise
-        raise ObjectError(errno.EIO, _say(error), url) from error
-
-
-def _say(error: BaseException) -> str:
-    """Return what an error says, in one line; its name where it says nothing."""
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(said).split())
+        kind = OutageError if is_of_store(error) else ObjectError
+        raise kind(getattr(error, "errno", None) or errno.EIO, say(error), url) from error

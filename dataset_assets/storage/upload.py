@@ -16,6 +16,7 @@ from dataset_assets.storage.objects import BLOCK, ObjectPath
 from dataset_assets.storage.store import ObjectError, calling
 
 _WAITING = 2  # blocks
+_GROWTH = 1000  # blocks, after which they are larger: there are at most 10,000 of an object in S3
 
 
 class Upload(io.RawIOBase):
@@ -25,6 +26,7 @@ class Upload(io.RawIOBase):
         self._path = path
         self._block = bytearray()
         self._size = 0  # bytes, of all that was written
+        self._sent = 0  # blocks
         self._blocks: Queue[bytes | None] = Queue(_WAITING)  # None: the end
         self._thread: Thread | None = None
         self._file: Any = None  # of fsspec; the thread's while it runs
@@ -43,14 +45,18 @@ class Upload(io.RawIOBase):
         with memoryview(data).cast("B") as taken:
             self._block += taken
             self._size += len(taken)
-            while len(self._block) > BLOCK:
+            while len(self._block) > (size := BLOCK * (1 + self._sent // _GROWTH)):
                 with memoryview(self._block) as view:
-                    self._send(bytes(view[:BLOCK]))
-                del self._block[:BLOCK]
+                    self._send(bytes(view[:size]))
+                del self._block[:size]
             return len(taken)
 
     def finish(self) -> None:
-        """Make the object of all that was written, and see that it is there. Raises OSError, and makes none then."""
+        """Make the object of all that was written, and see that it is there with its size.
+
+        Raises OSError. There is none then, but where another writer put one in its place, or where all was sent and the
+        store does not answer when it is asked for it.
+        """
         name = self._path.url.partition("://")[2]
         if self._thread is None:
             with calling(self._path.url):
@@ -75,6 +81,7 @@ class Upload(io.RawIOBase):
                 self._file.discard()
 
     def _send(self, block: bytes) -> None:
+        self._sent += 1
         if self._thread is None:
             self._thread = Thread(target=self._run, name="upload", daemon=True)
             self._thread.start()

@@ -1,1 +1,1 @@
-"""What trainers read: tars numbered by id with an index each, and the metadata of sd-scripts (SPEC 2.3 and 2.4)."""
+"""What trainers read: tars numbered by id with an index each, and the metadata of sd-scripts (docs/records.md)."""

@@ -1,6 +1,7 @@
-"""The stage of trainer metadata: what is merged by the settings, the files it makes, and their report (SPEC 2.4).
+"""The stage of trainer metadata: what is merged by the settings, the files it makes, and their report.
 
-The merge itself is merge.py's, and a bucketed export's metadata is export.py's.
+What goes in is said in docs/records.md, What is merged. The merge itself is merge.py's, and a bucketed export's
+metadata is export.py's.
 """
 
 import json
@@ -11,13 +12,14 @@ from pathlib import Path
 from shutil import copyfileobj
 
 from dataset_assets.catalog.state import load_pieces
-from dataset_assets.damage import INDEX
+from dataset_assets.damage import index_path
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DamagedError, OrderError, SettingsError, StorageError
 from dataset_assets.freshness import fingerprint
 from dataset_assets.posts.read import iter_tars
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import Settings, TrainerSettings
+from dataset_assets.sources.named import pin
 from dataset_assets.stages import Stage, upstream
 from dataset_assets.status import require_fresh
 from dataset_assets.storage.atomic import settle, sweep, write_bytes
@@ -87,7 +89,7 @@ def _prepare(folder: Path) -> None:
 def list_inputs(dataset: Dataset) -> list[Input]:
     """Return the files that are merged, in the order of the settings; [] where it is the export that metadata is of.
 
-    Raises SettingsError where ids come from the export and the rest does not.
+    Raises SettingsError where ids come from the export and the rest does not, SourceError where an object is not there.
     """
     settings = dataset.settings
     trainer = settings.trainer
@@ -103,7 +105,9 @@ def list_inputs(dataset: Dataset) -> list[Input]:
     for role, path in given.items():
         if path:
             roles.setdefault(settings.resolve(path), set()).add(role)
-    inputs = [Input(path=path, roles=frozenset(found), name=_name(settings, path)) for path, found in roles.items()]
+    inputs = [
+        Input(path=pin(path), roles=frozenset(found), name=_name(settings, path)) for path, found in roles.items()
+    ]
     own = frozenset(role for role, path in given.items() if not path and role != "latents")
     return [*(_list_own(settings, dataset.layout, own) if own else ()), *inputs]
 
@@ -156,7 +160,7 @@ def _merging(
     with dataset.catalog.reading() as connection:
         shards = [piece for piece in load_pieces(connection, Stage.SHARDS) if piece.path]
     shards.sort(key=lambda piece: str(piece.facts["path"]))
-    indexes = [(dataset.layout.root / piece.facts[INDEX]["path"], int(piece.facts["count"])) for piece in shards]
+    indexes = [(index_path(dataset.layout, piece), int(piece.facts["count"])) for piece in shards]
     return merging_export(indexes, folder, form, progress=progress)
 
 

@@ -26,7 +26,7 @@ def choose(sizes: Sequence[Size], buckets: Sequence[Bucket]) -> list[int]:
 
 
 def choose_slowly(size: Size, buckets: Sequence[Bucket]) -> int:
-    """SPEC 1.2 word for word, in fractions: |log r| orders like max(r, 1 / r)."""
+    """docs/format.md, Buckets, word for word, and in fractions."""
     ratios = [Fraction(size[0] * bucket.target[1], size[1] * bucket.target[0]) for bucket in buckets]
     distances = [max(ratio, 1 / ratio) for ratio in ratios]
     nearest = distances.index(min(distances))
@@ -142,7 +142,7 @@ def test_no_image_has_no_bucket() -> None:
 
 
 def choose_everywhere_slowly(size: Size, tables: Sequence[Sequence[Bucket]], *, next_bucket: bool) -> str:
-    """SPEC 1.2 over several bases, the largest first, and the policy next_bucket, in fractions."""
+    """docs/format.md, Buckets, over several bases, the largest first, and the policy next_bucket, in fractions."""
     for buckets in tables:
         if (index := choose_slowly(size, buckets)) != NO_BUCKET:
             return buckets[index].id

@@ -55,7 +55,7 @@ def choose_slowly(
     sources: Sequence[CaptionSource],
     priority: Sequence[SelectorSettings],
 ) -> list[Choice]:
-    """SPEC 1.5 word for word; a caption that has the sample dropped decides like one that is given."""
+    """docs/captioning.md, The waterfall; a caption that has the sample dropped decides like one that is given."""
     chosen = []
     for slot in slots:
         winner: Choice = (slot, -1, -1, "", "")

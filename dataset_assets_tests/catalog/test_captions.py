@@ -1,7 +1,9 @@
 import time
+from operator import attrgetter
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from dataset_assets.catalog.captions import (
     CAPTION_SCHEMA,
@@ -17,6 +19,7 @@ from dataset_assets.catalog.captions import (
     seated_captions,
 )
 from dataset_assets.catalog.database import Catalog
+from dataset_assets.catalog.schema import caption_sources
 from dataset_assets.catalog.slots import take_slots
 from dataset_assets.errors import CatalogError
 from dataset_assets_tests.catalog.rows import add_images
@@ -151,6 +154,25 @@ def test_an_image_counts_with_what_the_newest_source_of_its_variant_says(catalog
     assert first == {("x", "ok"): 2}
     assert back == {("x", "ok"): 2, ("y", "ok"): 1}
     assert none == {}
+
+
+@pytest.mark.parametrize("activated", [True, False])
+def test_the_source_that_the_settings_name_now_is_the_newest_whatever_another_machines_clock_says(
+    catalog: Catalog, activated: bool
+) -> None:
+    ahead = time.time() + 120
+    there, here = register(catalog, "x"), register(catalog, "x", model="caption")
+    with catalog.writing() as connection:
+        changed = {"activated_at": ahead} if activated else {"created_at": int(ahead)}
+        connection.execute(update(caption_sources).filter_by(id=there.id).values(**changed))
+
+        named = activate_source(connection, here)
+
+        newest = max(list_sources(connection), key=attrgetter("since"))
+        again = activate_source(connection, newest)
+    assert newest == named
+    assert named.id == here.id
+    assert again == named
 
 
 def test_a_caption_of_no_image_or_no_source_is_refused(catalog: Catalog, ids: dict[str, int]) -> None:

@@ -3,7 +3,9 @@ import select
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -27,10 +29,14 @@ locks = ServerLocks(Catalog(sys.argv[1]))
 hold = {"build": locks.building, "all": locks.holding, "asking": lambda: locks.waiting("asking")}.get(
     sys.argv[2], lambda: locks.holding(sys.argv[2:])
 )
+print("waiting", flush=True)
 with hold():
     print("held", flush=True)
     sys.stdin.read()
 """
+
+PATIENCE = 60  # seconds
+LOST = r"the connection was lost: .* Run this again"
 
 
 @pytest.fixture
@@ -41,10 +47,37 @@ def locks(postgres: URL) -> Iterator[ServerLocks]:
 
 def hold(url: URL, *names: str) -> subprocess.Popen[str]:
     """Start a process that holds locks, and return when it has them."""
-    child = children.start(HOLD, url.render_as_string(hide_password=False), *names)
+    child = wait(url, *names)
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
     return child
+
+
+def wait(url: URL, *names: str) -> subprocess.Popen[str]:
+    """Start a process that wants locks, and return when it asks for them."""
+    child = children.start(HOLD, url.render_as_string(hide_password=False), *names)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "waiting\n"
+    return child
+
+
+def see_queue(server: Server, waiting: int) -> None:
+    """Return when so many sessions of the server wait for a lock."""
+    found = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    deadline = time.monotonic() + PATIENCE
+    with server.connect() as connection:
+        while connection.execute(found).fetchone() != (waiting,):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def cut_off(server: Server, url: URL) -> None:
+    """End every session that has a lock in a database, as a server does that loses its connections."""
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    with server.connect(str(url.database)) as connection:
+        connection.execute(ended)
+        while connection.execute(ended).fetchall():
+            time.sleep(0.02)
 
 
 def process(child: subprocess.Popen[str]) -> str:
@@ -121,7 +154,7 @@ def test_a_killed_stage_leaves_its_partitions_free(locks: ServerLocks, postgres:
 
 def test_who_waits_is_served_when_the_other_process_ends(locks: ServerLocks, postgres: URL) -> None:
     first = hold(postgres, "asking")
-    second = children.start(HOLD, postgres.render_as_string(hide_password=False), "asking")
+    second = wait(postgres, "asking")
     assert second.stdout is not None
     assert select.select([second.stdout], [], [], 1)[0] == []
 
@@ -156,7 +189,7 @@ def test_locks_are_those_of_one_catalog(locks: ServerLocks, postgres_server: Ser
 
 
 def test_a_lock_that_was_lost_with_its_connection_is_told(locks: ServerLocks, postgres_server: Server) -> None:
-    with pytest.raises(CatalogError, match=r"the connection was lost: .* Run this again"), locks.holding(["a"]):
+    with pytest.raises(CatalogError, match=LOST), locks.holding(["a"]):
         postgres_server.restart()
 
     with locks.holding(["a"], wait_seconds=0):
@@ -172,3 +205,152 @@ def test_what_failed_meanwhile_is_told_and_not_that_the_lock_was_lost(
 
     with pytest.raises(ZeroDivisionError), locks.holding(["a"]):
         fail()
+
+
+def test_who_waits_while_the_server_goes_away_is_told(locks: ServerLocks, postgres_server: Server) -> None:
+    def ask() -> None:
+        with locks.waiting("asking"):
+            pass
+
+    def restart() -> None:
+        with locks.waiting("asking"):
+            waiting.append(pool.submit(ask))
+            see_queue(postgres_server, 1)
+            postgres_server.restart()
+
+    waiting: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(CatalogError, match=LOST):
+            restart()
+        with pytest.raises(CatalogError, match=LOST):
+            waiting[0].result(60)
+
+    ask()
+
+
+def test_ctrl_c_ends_waiting_and_nothing_else_is_told(postgres: URL, postgres_server: Server) -> None:
+    first = hold(postgres, "asking")
+    second = wait(postgres, "asking")
+    see_queue(postgres_server, 1)
+
+    second.send_signal(signal.SIGINT)
+    printed, said = second.communicate(timeout=60)
+
+    assert (printed, said.splitlines()[-1], said.count("Traceback")) == ("", "KeyboardInterrupt", 1)
+    see_queue(postgres_server, 0)
+    assert first.poll() is None
+    first.communicate(timeout=60)
+
+
+def test_whoever_wants_all_of_the_dataset_is_served_before_those_who_come_later(
+    locks: ServerLocks, postgres: URL, postgres_server: Server
+) -> None:
+    before = hold(postgres, "a")
+    whole = wait(postgres, "all")
+    see_queue(postgres_server, 1)
+    later = wait(postgres, "b")
+    see_queue(postgres_server, 2)
+    said = f"^{process(before)} is working on dataset: "
+    with pytest.raises(StorageError, match=said), locks.holding(["c"], wait_seconds=0.3):
+        pass
+    assert before.stdout is not None
+    assert whole.stdout is not None
+    assert later.stdout is not None
+
+    before.communicate(timeout=60)
+
+    assert whole.stdout.readline() == "held\n"
+    assert select.select([later.stdout], [], [], 0.5)[0] == []
+    whole.communicate(timeout=60)
+    assert later.stdout.readline() == "held\n"
+    later.communicate(timeout=60)
+
+
+def test_who_was_killed_while_waiting_keeps_nobody_waiting(
+    locks: ServerLocks, postgres: URL, postgres_server: Server
+) -> None:
+    child = hold(postgres, "a")
+    whole = wait(postgres, "all")
+    see_queue(postgres_server, 1)
+
+    whole.send_signal(signal.SIGKILL)
+    whole.communicate(timeout=60)
+
+    with locks.holding(["b"], wait_seconds=60):  # which shares with the first
+        assert child.poll() is None
+    child.communicate(timeout=60)
+
+
+def test_a_session_that_waited_is_like_any_other_afterwards(locks: ServerLocks, postgres: URL) -> None:
+    names = ("lock_timeout", "statement_timeout", "client_connection_check_interval")
+    child = hold(postgres, "a")
+    with pytest.raises(StorageError), locks.holding(["a"], wait_seconds=0.1):
+        pass
+    child.communicate(timeout=60)
+
+    with closing(Catalog(postgres)) as fresh:
+        expected, found = ([read(catalog, name) for name in names] for catalog in (fresh, locks._catalog))
+    assert found == expected
+
+
+def read(catalog: Catalog, setting: str) -> str:
+    with catalog.reading() as connection:
+        return str(connection.exec_driver_sql(f"SHOW {setting}").scalar_one())
+
+
+def test_a_wait_is_not_cut_short_by_what_the_database_allows_a_statement(
+    postgres: URL, postgres_server: Server
+) -> None:
+    with postgres_server.connect() as connection:
+        connection.execute(f"ALTER DATABASE {postgres.database} SET statement_timeout = '300ms'".encode())
+    child = hold(postgres, "a")
+    with closing(Catalog(postgres)) as catalog, ThreadPoolExecutor(1) as pool:
+
+        def work() -> str:
+            with ServerLocks(catalog).holding(["a"], wait_seconds=60):
+                return "worked"
+
+        waiting = pool.submit(work)
+        see_queue(postgres_server, 1)
+        time.sleep(1)
+        child.communicate(timeout=60)
+        assert waiting.result(60) == "worked"
+
+
+def test_a_lock_that_was_lost_is_taken_again_where_nobody_has_it(
+    locks: ServerLocks, postgres: URL, postgres_server: Server
+) -> None:
+    with locks.waiting("asking") as confirm:
+        confirm()
+        cut_off(postgres_server, postgres)
+        confirm()
+        second = wait(postgres, "asking")
+        see_queue(postgres_server, 1)
+        confirm()
+
+    assert second.stdout is not None
+    assert second.stdout.readline() == "held\n"
+    second.communicate(timeout=60)
+
+
+def test_a_lock_that_was_lost_to_another_is_told(locks: ServerLocks, postgres: URL, postgres_server: Server) -> None:
+    with locks.waiting("asking") as confirm:
+        cut_off(postgres_server, postgres)
+        second = hold(postgres, "asking")
+        said = f"asking was lost with its connection, and {process(second)} has taken it: run this again"
+        with pytest.raises(CatalogError, match=said):
+            confirm()
+
+    second.communicate(timeout=60)
+
+
+def test_locks_of_more_partitions_than_the_server_has_room_for() -> None:
+    server = Server(settings={"max_connections": "10", "max_locks_per_transaction": "10"})
+    said = "out of shared memory: .* raise its max_locks_per_transaction, or lower partitions_per_run"
+    with closing(Catalog(server.url(server.make_database()))) as catalog:
+        locks = ServerLocks(catalog)
+        with pytest.raises(CatalogError, match=said), locks.holding(f"p{number}" for number in range(10_000)):
+            pass
+        with locks.holding(wait_seconds=0):
+            pass
+    server.remove()

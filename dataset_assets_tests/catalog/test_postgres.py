@@ -113,6 +113,28 @@ def test_the_right_password_lets_in_from_the_url_and_from_the_environment(
         assert count(catalog) == 3
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg2://me@h/x?password=s3cret",
+        "mysql://me:s3cret@h/x?password=s3cret&user=a",
+        "postgresql://me:no@s3cret@127.0.0.1:9/x",
+        "postgresql://me:no/more@s3cret@127.0.0.1:9/x",
+    ],
+)
+def test_a_password_is_in_no_message_about_a_url(url: str) -> None:
+    said = refused(url)
+
+    assert said.startswith("dataset.catalog: ")
+    assert "s3cret" not in said
+
+
+def test_how_to_write_an_at_sign_in_a_password_is_said() -> None:
+    said = "dataset.catalog: an @ in the password of a URL has to be escaped: write %40"
+
+    assert refused("postgresql://me:s3@cret@host/x") == said
+
+
 def test_a_user_who_may_not_make_tables(postgres: URL, postgres_server: Server) -> None:
     with postgres_server.connect(str(postgres.database)) as connection:
         connection.execute("DROP ROLE IF EXISTS visitor")
@@ -121,6 +143,36 @@ def test_a_user_who_may_not_make_tables(postgres: URL, postgres_server: Server) 
     said = refused(postgres_server.url(str(postgres.database), user="visitor"))
 
     assert said.endswith("permission denied for schema public: may this user make tables in it, and write to them?")
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"), [("schema_version", "installed_rank int, script text"), ("images", "x int")]
+)
+def test_tables_of_another_program_are_left_alone(
+    postgres: URL, postgres_server: Server, table: str, columns: str
+) -> None:
+    with postgres_server.connect(str(postgres.database)) as connection:
+        connection.execute(f"CREATE TABLE {table} ({columns})".encode())
+
+        said = refused(postgres)
+
+        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    assert said.endswith(
+        f": its table {table} is another program's: give the catalog a database of its own, or a schema"
+    )
+    assert found == [(table,)]
+
+
+def test_one_that_computes_while_it_writes_keeps_its_connection(postgres: URL, postgres_server: Server) -> None:
+    with postgres_server.connect() as connection:
+        limit = f"ALTER DATABASE {postgres.database} SET idle_in_transaction_session_timeout = '100ms'"
+        connection.execute(limit.encode())
+
+    with closing(Catalog(postgres)) as catalog:
+        with catalog.writing() as connection:
+            insert_images(connection, [image("a")])
+            time.sleep(0.5)
+        assert count(catalog) == 1
 
 
 def test_what_is_in_a_row_is_not_in_a_message(postgres: URL) -> None:

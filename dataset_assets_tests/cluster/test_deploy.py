@@ -12,6 +12,8 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.instance.ref import InstanceRef
+from dagster_postgres.utils import get_conn_string
+from sqlalchemy import make_url
 
 from dataset_assets.defs.graph import build_definitions
 from dataset_assets.settings import load_settings
@@ -101,8 +103,28 @@ def test_what_the_containers_run_is_there() -> None:
         assert program == "python" or (Path(sys.executable).parent / program).exists()
         assert find_spec(options[options.index("-m") + 1]) if "-m" in options else True
         assert set(service.get("depends_on", ())) <= set(services)
+        assert "./dataset.toml:/opt/dataset/settings/dataset.toml:ro" in service["volumes"]
+        assert not [one for one in service["volumes"] if one.startswith(".:")]  # .env and its passwords
     assert "127.0.0.1:3000:3000" in services["webserver"]["ports"]
     assert [name for name, service in services.items() if "ports" in service] == ["webserver"]
+
+
+def test_images_of_others_are_pinned() -> None:
+    named = [service["image"] for service in load("docker/compose.yaml")["services"].values()]
+    named += re.findall(r"^FROM (\S+)", (DEPLOY / "docker" / "Dockerfile").read_text(), re.MULTILINE)
+    versions = dict(name.rsplit(":", 1) for name in named if name != "dataset-assets")
+
+    patterns = {"python": r"\d+\.\d+\.\d+-", "postgres": r"\d+\.\d+-", "quay.io/minio/minio": r"RELEASE\.\d{4}-"}
+    assert versions.keys() == patterns.keys()
+    assert [name for name, pattern in patterns.items() if not re.match(pattern, versions[name])] == []
+
+
+def test_the_database_is_healthy_when_the_one_of_dagster_is_there() -> None:
+    _, program, *options = load("docker/compose.yaml")["services"]["database"]["healthcheck"]["test"]
+    made = (DEPLOY / "docker" / "dagster.sql").read_text().removeprefix("CREATE DATABASE ").rstrip(";\n")
+
+    assert program == "psql"  # pg_isready says yes to a database that is not there
+    assert {"--host=127.0.0.1", f"--dbname={made}", "--command=SELECT 1"} <= set(options)
 
 
 @pytest.mark.parametrize("command", [["ray", "start"], ["dagster-daemon", "run"], ["dagster-webserver"]], ids=" ".join)
@@ -171,6 +193,11 @@ def test_the_values_for_kubernetes_parse_and_name_what_the_page_makes() -> None:
     (code,) = values["dagster-user-deployments"]["deployments"]
 
     assert code["dagsterApiGrpcArgs"] == ["--module-name", "dataset_assets.definitions"]
+    server = values["postgresql"]
+    url = get_conn_string(
+        server["postgresqlUsername"], "secret", server["postgresqlHost"], "d", scheme=server["postgresqlScheme"]
+    )
+    assert make_url(url).get_dialect().driver == "psycopg2"  # the other one fails in runs
     made = set(re.findall(r"(?:configmap|secret generic) ([\w-]+)", page))
     assert made == {
         values["global"]["postgresqlSecretName"],

@@ -1,6 +1,5 @@
 """Builds by two Ray nodes: PostgreSQL, objects, Dagster's daemon with deploy/ray/dagster.yaml, all real parts."""
 
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
 from dataset_assets.storage.objects import ObjectPath
 from dataset_assets_tests.cluster.nodes import Cluster
-from dataset_assets_tests.commands import write_settings
+from dataset_assets_tests.commands import add_model, model_table, write_settings
 from dataset_assets_tests.datasets import add_photos, settings_in
 from dataset_assets_tests.fakes.chat_server import ChatServer
 from dataset_assets_tests.fakes.object_proxy import ObjectProxy
@@ -36,17 +35,7 @@ settle_seconds = 0
 nightly = ""
 partitions_per_run = 2
 """
-MODEL = """
-[captions]
-priority = [{{ variant = "caption_model" }}]
-[[captions.variants]]
-name = "caption_model"
-backend = "openai"
-model = "test/one"
-base_url = "{url}"
-api_key_env = ""
-concurrency = {at_once}
-"""
+MODEL = "caption_model"
 AT_ONCE = 2
 STARTED, ENDED = dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS
 FAILURE, SUCCESS = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS
@@ -164,15 +153,16 @@ def test_a_node_that_dies_in_the_middle_of_captions_pays_again_only_for_those_in
 ) -> None:
     config = settings.folder / "dataset.toml"
     with ChatServer() as server:
-        local = make_whole(settings_in(tmp_path, **tomllib.loads(MODEL.format(url=server.url, at_once=AT_ONCE))))
+        model = model_table(server.url, name=MODEL, concurrency=AT_ONCE)
+        local = make_whole(settings_in(tmp_path, captions={"variants": [model]}))
     with ChatServer(latency=1) as server:
-        separate = "separate_crops = true\n"
-        config.write_text(config.read_text() + separate + MODEL.format(url=server.url, at_once=AT_ONCE))
+        config.write_text(config.read_text() + "separate_crops = true\n")
+        add_model(config, server.url, name=MODEL, concurrency=AT_ONCE)
         cluster.start_head("north", cores=0)
         for name in ("east", "west"):
             cluster.start_worker(name)
         with instance_of(cluster) as instance:
-            instance.event_log_storage.set_concurrency_slots("caption_model", 1)  # what the default does too late
+            instance.event_log_storage.set_concurrency_slots(MODEL, 1)  # what the default does too late
             cluster.start_daemon()
             cluster.wait_for(lambda: len(server.requests) >= 3 * AT_ONCE, every=0.05)
             (node,) = (name for name in ("east", "west") if cluster.list_runs(name))
@@ -194,4 +184,4 @@ def test_a_node_that_dies_in_the_middle_of_captions_pays_again_only_for_those_in
 
 def count_recorded(settings: Settings) -> int:
     with open_dataset(settings) as dataset:
-        return sum(count_statuses(dataset)["caption_model"].values())
+        return sum(count_statuses(dataset)[MODEL].values())

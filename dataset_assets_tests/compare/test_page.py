@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from dataset_assets.errors import StorageError
 from dataset_assets.pages.write import find_data
 from dataset_assets_tests.browser import PHONE, Browser
 from dataset_assets_tests.compare.pairs import add_sample, compare_whole, draw, remove_sample, say, write_pair
-from dataset_assets_tests.exports import SQUARE_0, SQUARE_1, Draft
+from dataset_assets_tests.exports import SQUARE_0, SQUARE_1, Draft, edit_manifest
 
 HOSTILE = '<img src=x onerror="window.hit=1"></script><script>window.hit=1</script>\u202e</p>{{7*7}}'
 EVERYTHING = {"images": {"quality": 90}, "shards": {"shard_size": 3}}
@@ -187,6 +188,51 @@ def test_a_long_caption_scrolls_and_says_that_it_is_cut_off(tmp_path: Path, brow
 
     assert "The page has the first 20,000 of 49,998 characters." in browser.text("#kind-caption")
     assert browser.faults() == []
+
+
+@pytest.mark.browser
+def test_of_a_cut_off_caption_a_cat_counts_as_one_character(tmp_path: Path, browser: Browser) -> None:
+    page = write(tmp_path, lambda draft: say(draft, "a.png", "🐈 " * 15_000 + "end"))
+
+    browser.open(page / "index.html")
+
+    assert "The page has the first 20,000 of 30,003 characters." in browser.text("#kind-caption")
+
+
+@pytest.mark.browser
+def test_caption_sources_are_counted_where_they_differ(tmp_path: Path, browser: Browser) -> None:
+    first, second = write_pair(tmp_path, lambda draft: say(draft, "a.png", "other"))
+    write_comparison(tmp_path / "page", compare_whole(first, second))
+    browser.open(tmp_path / "page/index.html")
+    assert browser.find_all("#sources") == []
+
+    edit_manifest(second, lambda manifest: manifest["caption_sources"]["1"].update(model="vlm"))
+    write_comparison(tmp_path / "page", compare_whole(first, second))
+    browser.open(tmp_path / "page/index.html")
+    assert browser.texts("#sources tbody tr") == ["in both1", "only in A1", "only in B1"]
+    assert browser.errors == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("part", ["%", "%E0%A4%A", "kind-none"])
+def test_an_address_that_names_nothing_leads_to_the_whole_page(tmp_path: Path, browser: Browser, part: str) -> None:
+    page = write(tmp_path)
+
+    browser.open(f"{(page / 'index.html').as_uri()}#{part}")
+
+    assert browser.text(".verdict") == "The samples are the same."
+    assert browser.errors == []
+
+
+@pytest.mark.browser
+def test_a_page_without_its_data_says_so(tmp_path: Path, browser: Browser) -> None:
+    page = write(tmp_path)
+    shutil.rmtree(page / "data")
+
+    browser.open(page / "index.html")
+
+    assert browser.text("#main .note") == "The page's data is not there: it lies in the folder data beside it."
+    assert [error for error in browser.errors if "TypeError" in error] == []
 
 
 @pytest.mark.browser

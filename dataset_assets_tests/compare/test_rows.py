@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dataset_assets.compare.export import Tar, open_export
-from dataset_assets.compare.rows import ROW, list_fields, read_rows, read_sample
+from dataset_assets.compare.rows import ROW, list_fields, read_rows, read_sample, show_key
 from dataset_assets.errors import StorageError
 from dataset_assets.records import sample_key
 from dataset_assets.shards.sample import SAMPLE_FIELDS
@@ -180,3 +180,11 @@ def test_fields_that_are_not_compared_change_no_row(export: Path) -> None:
 
     assert read_rows(export, first_tar(export), few) == read_rows(export / "other", first_tar(export / "other"), few)
     assert read_rows(export, first_tar(export), ALL) != read_rows(export / "other", first_tar(export / "other"), ALL)
+
+
+@pytest.mark.parametrize(("key", "digits"), [(b"", ""), (b"a", "61"), (b"\0\1" + bytes(30), "0001")])
+def test_a_key_is_shown_with_the_zeros_that_numpy_takes_off(key: bytes, digits: str) -> None:
+    rows = np.zeros(1, ROW)
+    rows["key"] = key
+
+    assert show_key(rows["key"][0]) == digits.ljust(64, "0")

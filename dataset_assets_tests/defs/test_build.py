@@ -21,11 +21,6 @@ from dataset_assets_tests.gallery.written import name_data
 from dataset_assets_tests.runs import CAPTIONS, INDEX, PARTITIONED, find_stale, instance_in, materialize
 
 
-@pytest.fixture(autouse=True)
-def _own_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-
-
 @pytest.fixture(scope="module")
 def _once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("once")

@@ -45,11 +45,6 @@ def settings_of(folder: Path, **sections: Any) -> Settings:
     return settings_in(folder, **({"duplicates": {"near": True}, "gallery": {"enabled": False}} | sections))
 
 
-@pytest.fixture(autouse=True)
-def _own_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-
-
 @pytest.fixture(scope="module")
 def _once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")

@@ -1,10 +1,9 @@
 from pathlib import Path
 
-import pytest
-from dagster import TableMetadataValue
+from dagster import DataVersion, MarkdownMetadataValue, TableMetadataValue
 
 from dataset_assets.catalog.state import StageState
-from dataset_assets.defs.metadata import as_line, describe, escape, make_table, tell_selected
+from dataset_assets.defs.metadata import as_result, describe, make_table, show_faults, tell_selected
 from dataset_assets.overview.reasons import explain_reason
 from dataset_assets.work import Outcome
 from dataset_assets_tests.datasets import settings_in
@@ -69,28 +68,6 @@ def test_selected_captions_are_counted_by_variant_and_as_a_share() -> None:
     assert "captioned_share" not in tell_selected(settings, {"selected": {}}, 0)
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("plain words, 1.5 — and é 猫", "plain words, 1.5 — and é 猫"),
-        ("<b>|`", "<b>|`"),
-        ("two\nlines\r\n\tand more ", "two lines and more"),
-        ("a\0b\x1b[31mc\x85d", "a b [31mc d"),
-        ("photo\u202egpj.exe\u2066 x \u2069", "photogpj.exe x"),
-        ("half \ud800 a pair", "half a pair"),
-        ("\u200eleft\u200f \u061cright z\u200be\u200cr\u200do\u2060 \ufeffwidth", "left right zero width"),
-        ("one\u2028two\u2029three", "one two three"),
-        ("", ""),
-    ],
-)
-def test_a_line_is_one_and_has_nothing_that_is_not_seen(text: str, line: str) -> None:
-    assert as_line(text) == line
-
-
-def test_nothing_in_what_is_escaped_is_markup() -> None:
-    assert escape("<b>|`\n*x*") == "&#60;b&#62;&#124;&#96; &#42;x&#42;"
-
-
 def test_a_rate_is_of_the_run_that_made_it() -> None:
     assert describe(outcome(images_per_second=9.5, images=3))["images_per_second"] == 9.5
     assert describe(outcome(reused=True, images_per_second=9.5, images=3)) == {"reused": True, "images": 3}
@@ -98,3 +75,25 @@ def test_a_rate_is_of_the_run_that_made_it() -> None:
 
 def test_what_only_fingerprints_need_is_left_out() -> None:
     assert describe(outcome(inputs={"a": "b"}, digests={"a": "b"}, sources=[1])) == {"reused": False}
+
+
+def test_the_first_faults_are_shown_as_text_and_cut() -> None:
+    shown = show_faults(f"*fault* {number} {'x' * 400}" for number in range(30))
+
+    assert list(shown) == ["first_faults"]
+    assert isinstance(shown["first_faults"], MarkdownMetadataValue)
+    assert shown["first_faults"].value is not None
+    first, *lines, last = shown["first_faults"].value.splitlines()
+    assert (first, last) == ("```text", "```")
+    assert [line.split()[1] for line in lines] == [str(number) for number in range(20)]
+    assert {len(line) for line in lines} == {301}
+
+
+def test_no_fault_is_no_entry() -> None:
+    assert show_faults([]) == {}
+
+
+def test_the_version_of_a_result_is_what_was_made() -> None:
+    result = as_result(outcome(images=3), {"images": 3})
+
+    assert (result.data_version, result.metadata) == (DataVersion("o"), {"images": 3})

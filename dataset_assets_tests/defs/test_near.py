@@ -39,9 +39,8 @@ def graph_of(settings: Settings) -> Any:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A folder with nine photos, of which two look alike."""
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
     add_photos(tmp_path, 8)
     add_photo(tmp_path, "larger.jpg", (208, 144), seed=0)  # than 000.jpg
     return tmp_path

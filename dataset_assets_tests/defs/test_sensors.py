@@ -51,6 +51,17 @@ def settings_of(folder: Path, *, settle_seconds: float = 0, **sections: Any) -> 
     return settings_in(folder, **{"automation": {"settle_seconds": settle_seconds}, **sections})
 
 
+def night(settings: Settings, instance: dg.DagsterInstance) -> dg.RunRequest | str:
+    """Return what the schedule asks for, or why for nothing."""
+    schedule = build_definitions(settings).resolve_schedule_def("nightly_checksums")
+    with (
+        open_dataset(settings) as dataset,
+        dg.build_schedule_context(instance=instance, resources={"dataset": dataset}) as context,
+    ):
+        said = schedule.evaluate_tick(context)
+    return said.run_requests[0] if said.run_requests else str(said.skip_message)
+
+
 def tick(settings: Settings, instance: dg.DagsterInstance) -> list[dg.RunRequest] | str:
     """Return what the sensor asks for, or why for nothing."""
     definitions = build_definitions(settings)
@@ -178,8 +189,8 @@ def test_every_run_of_a_job_has_the_tags_of_the_settings(tmp_path: Path, instanc
     assert below.tags["dagster-ray/config"] == '{"num_cpus": 2}'
     assert definitions.resolve_job_def("partitions").run_tags == {"dagster-ray/config": '{"num_cpus": 2}'}
     assert definitions.resolve_job_def("release").run_tags == {}
-    with dg.build_schedule_context() as context:
-        (nightly,) = definitions.resolve_schedule_def("nightly_checksums").evaluate_tick(context).run_requests or ()
+    nightly = night(settings, instance)
+    assert isinstance(nightly, dg.RunRequest)
     assert nightly.tags["cores"] == "1"
 
 
@@ -325,18 +336,41 @@ def test_a_source_that_is_empty_or_gone_is_said_and_nothing_is_changed(
     assert tick(settings, instance) == NOTHING
 
 
-def test_the_nightly_scan_compares_contents() -> None:
-    settings = settings_in(Path("/nowhere"), automation={"nightly": "23:05", "settle_seconds": 7})
+def test_the_nightly_scan_compares_contents(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_in(tmp_path, automation={"nightly": "23:05", "settle_seconds": 7})
     definitions = build_definitions(settings)
 
     schedule = definitions.resolve_schedule_def("nightly_checksums")
 
     assert (schedule.cron_schedule, schedule.default_status) == ("5 23 * * *", dg.DefaultScheduleStatus.RUNNING)
-    with dg.build_schedule_context() as context:
-        (request,) = schedule.evaluate_tick(context).run_requests or ()
+    request = night(settings, instance)
+    assert isinstance(request, dg.RunRequest)
     assert request.run_config == {"ops": {"raw_images": {"config": {"checksum": True, "settle_seconds": 7.0}}}}
     job = definitions.resolve_job_def("index")
     assert {key_of(stage) for stage in INDEX} == job.asset_layer.executable_asset_keys
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+def test_the_nightly_scan_is_left_out_while_a_run_is_under_way(
+    tmp_path: Path, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    settings = settings_in(tmp_path)
+    run = instance.create_run_for_job(build_definitions(settings).resolve_job_def("partitions"), status=status)
+
+    assert night(settings, instance) == f"run {run.run_id} of partitions is under way"
+    instance.report_run_canceled(run)
+    assert isinstance(night(settings, instance), dg.RunRequest)
+
+
+def test_the_nightly_scan_is_left_out_while_a_build_is_at_work(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    settings = settings_in(tmp_path)
+    child = children.start(HOLD_LOCK, settings.layout.lock)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+
+    assert night(settings, instance) == "`dataset-assets build` is at work"
+    child.communicate(timeout=60)
+    assert isinstance(night(settings, instance), dg.RunRequest)
 
 
 def test_both_are_off_where_the_settings_say_so() -> None:

@@ -30,6 +30,7 @@ class ObjectFault:
     seconds: float = 0  # of a delay
     key: str = ""  # a pattern of the keys that a listing hides
     status: int = 500
+    code: str = "InternalError"  # S3's word for an error
 
     def is_due(self, method: str, target: str) -> bool:
         """Return whether it is this request's turn."""
@@ -109,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "reset":
             self._reset()
         elif fault and kind == "error":
-            self._answer(fault.status, {}, b"<Error><Code>InternalError</Code><Message>told to</Message></Error>")
+            error = f"<Error><Code>{fault.code}</Code><Message>told to</Message></Error>"
+            self._answer(fault.status, {}, error.encode())
         else:
             if fault:
                 time.sleep(fault.seconds)

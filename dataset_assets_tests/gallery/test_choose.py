@@ -62,7 +62,9 @@ def test_of_a_small_dataset_all_are_shown(built: Path) -> None:
 
 def test_a_sample_says_where_it_is_in_its_tar(built: Path) -> None:
     with opened(built) as dataset:
-        for one in choose_samples(dataset, list_tars(dataset), 20):
+        chosen = choose_samples(dataset, list_tars(dataset), 20)
+        assert len(chosen) == 20
+        for one in chosen:
             with (dataset.layout.export / one.row["shard"]).open("rb") as file:
                 names = [member.name for member in TarReader(file)]
             assert names[3 * one.number] == f"{one.row['key']}.jpg"

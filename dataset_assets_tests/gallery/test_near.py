@@ -1,13 +1,19 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
+from dataset_assets.catalog.state import load_pieces
 from dataset_assets.dataset import open_dataset
+from dataset_assets.errors import StorageError
+from dataset_assets.gallery.near import collect_near, load_groups
+from dataset_assets.gallery.pictures import Album
 from dataset_assets.gallery.records import NEAR_IMAGES
 from dataset_assets.gallery.stage import write_gallery
 from dataset_assets.images.near import find_near_duplicates
 from dataset_assets.records import sample_key
+from dataset_assets.stages import Stage
 from dataset_assets_tests.datasets import add_photo, build_library, settings_in
 from dataset_assets_tests.gallery.written import opened, read_gallery
 from dataset_assets_tests.photos import encoded, photo
@@ -87,3 +93,17 @@ def test_where_there_are_none_their_number_is_0(built: Path) -> None:
 
     assert data["near"] == []
     assert (data["overview"]["near_groups"], data["overview"]["near_images"]) == (0, 0)
+
+
+def test_a_tar_that_is_gone_is_named(tmp_path: Path) -> None:
+    add_alike(tmp_path)
+    with opened(tmp_path, duplicates=NEAR) as dataset:
+        find_near_duplicates(dataset)
+        groups, album = load_groups(dataset), Album(dataset, anew=False)
+        with dataset.catalog.reading() as connection:
+            tars = load_pieces(connection, Stage.SHARDS)
+        for tar in (tmp_path / "out" / "export").rglob("*.tar"):
+            tar.unlink()
+
+        with pytest.raises(StorageError, match=r"cannot read .*shard-\d{6}\.tar: No such file"):
+            collect_near(dataset, groups, tars, {}, album)

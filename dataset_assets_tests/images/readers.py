@@ -6,6 +6,7 @@ import time
 from typing import Never
 
 from dataset_assets.errors import DropReason, SampleError, SourceError
+from dataset_assets.images import pipeline
 from dataset_assets.records import CropTask
 from dataset_assets_tests.photos import jpeg
 
@@ -24,7 +25,13 @@ class Reader:
             case "exit":
                 os._exit(3)
             case "hang":
+                vars(pipeline)["decode"] = _hang  # of this process, which has to be killed for it
+                return b""
+            case "stuck":
                 time.sleep(3600)
+            case "slow":
+                time.sleep(4)
+                return jpeg(120, 90, seed=int(version))
             case "missing":
                 raise SampleError(DropReason.UNREADABLE, "no such file")
             case "memory":
@@ -34,6 +41,11 @@ class Reader:
             case "empty":
                 return b""
         raise ZeroDivisionError(f"a defect at {uri}")
+
+
+def _hang(*_: object) -> Never:
+    while True:
+        time.sleep(3600)
 
 
 class Stillborn:

@@ -24,7 +24,15 @@ from dataset_assets.sources.scan import scan_sources
 from dataset_assets.stages import Stage
 from dataset_assets.work import Outcome
 from dataset_assets_tests import children
-from dataset_assets_tests.datasets import LANDSCAPE, add_photo, build_library, on_disk, partition_keys, settings_in
+from dataset_assets_tests.datasets import (
+    LANDSCAPE,
+    Count,
+    add_photo,
+    build_library,
+    on_disk,
+    partition_keys,
+    settings_in,
+)
 from dataset_assets_tests.photos import hostile, jpeg, variants
 
 WIDE = "p1216x832"
@@ -85,18 +93,6 @@ def test_what_is_fresh_is_left_alone(dataset: Dataset) -> None:
     look(dataset)
 
     assert crop(dataset) == {}
-
-
-class Count(Silence):
-    """Progress as two numbers."""
-
-    total = done = 0
-
-    def start(self, stage: str, total: int | None, unit: str) -> None:
-        self.total += total or 0
-
-    def advance(self, count: int) -> None:
-        self.done += count
 
 
 def test_only_what_is_new_is_encoded(dataset: Dataset, built: Path) -> None:

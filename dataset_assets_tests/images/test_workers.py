@@ -13,6 +13,7 @@ from multiprocessing import active_children
 import pytest
 
 from dataset_assets.errors import DropReason, SourceError
+from dataset_assets.images import workers as workers_module
 from dataset_assets.images.pipeline import make_crop
 from dataset_assets.images.worker import Loss
 from dataset_assets.images.workers import CropWorkers, Workers
@@ -112,6 +113,29 @@ def test_a_hang_costs_one_image(workers_count: int) -> None:
 
     assert results[1] == Drop(reason=DropReason.DECODE_ERROR, detail="took longer than 2.5 seconds", timeout=2.5)
     assert [results[index] for index in (0, 2, 3)] == [crop_of(tasks[index]) for index in (0, 2, 3)]
+
+
+def test_the_time_that_a_source_takes_is_not_the_codecs() -> None:
+    tasks = [task(0), task(1, "slow"), task(2, "hang"), task(3)]
+
+    with CropWorkers(1, ImageSettings(timeout_seconds=2.5), SOURCES) as pool:
+        results = [result for _, result in pool.run(tasks)]
+
+    assert results[1] == make_crop(Reader().read("photo", "1"), tasks[1], ImageSettings())
+    assert results[2] == Drop(reason=DropReason.DECODE_ERROR, detail="took longer than 2.5 seconds", timeout=2.5)
+    assert [results[index] for index in (0, 3)] == [crop_of(tasks[index]) for index in (0, 3)]
+
+
+def test_a_source_that_hangs_costs_one_image_that_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "READ_SECONDS", 3)
+    tasks = [task(0), task(1, "stuck"), task(2)]
+
+    with CropWorkers(1, ImageSettings(timeout_seconds=2), SOURCES) as pool:
+        results = [result for _, result in pool.run(tasks)]
+
+    assert results[1] == Drop(reason=DropReason.UNREADABLE, detail="took longer than 3 seconds to read")
+    assert DropReason.UNREADABLE.passing
+    assert [results[index] for index in (0, 2)] == [crop_of(tasks[index]) for index in (0, 2)]
 
 
 def test_a_taker_that_is_slower_than_the_limit_costs_nothing() -> None:

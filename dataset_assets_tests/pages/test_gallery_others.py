@@ -86,6 +86,12 @@ def test_numbers_say_the_whole_dataset(page: Browser, gallery: Path) -> None:
     assert "by the size that they are brought to" in cards["Buckets"]
     page.find("section[aria-label='Kept area'] summary").click()
     assert "75 % 80 % 1\n80 % 85 % 2\n85 % 90 % 3\n95 % 100 % 30" in page.text("section[aria-label='Kept area'] tbody")
+    assert page.texts("section[aria-label='Kept area'] .ticks span")[-1] == "100 %"
+    page.find("section[aria-label='Caption lengths'] summary").click()
+    assert page.text("section[aria-label='Caption lengths'] tbody") == "0 20 1\n20 40 30\n40 and more 2"
+    assert page.texts("section[aria-label='Caption lengths'] .ticks span") == ["0", "40", "and more"]
+    bars = "return [...document.querySelectorAll('.histogram > i')].slice(-1)[0].title"
+    assert page.run(bars) == "40 and more: 2 samples"
 
 
 def test_where_sources_are_passed_through_buckets_are_plans_and_all_is_kept(page: Browser, tmp_path: Path) -> None:

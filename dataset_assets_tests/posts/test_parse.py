@@ -35,7 +35,7 @@ def make_task(path: Path) -> ParseTask:
         name=path.name,
         path=path,
         size=path.stat().st_size,
-        mtime_ns=path.stat().st_mtime_ns,
+        stamp=path.stat().st_mtime_ns,
         parsed=out / "some.parquet",
         faults=out / "some.faults.jsonl",
         settings=records,
@@ -101,12 +101,13 @@ def test_a_file_that_changed_since_it_was_listed_is_to_be_read_again(tmp_path: P
 
     assert not parse_file(task).retry
     assert parse_file(replace(task, size=task.size - 1)).retry
-    assert parse_file(replace(task, mtime_ns=task.mtime_ns - 1)).retry
+    assert parse_file(replace(task, stamp=task.stamp - 1)).retry
 
 
 def test_a_file_that_is_not_there_has_no_rows_and_says_why(tmp_path: Path) -> None:
-    task = make_task(write_posts(tmp_path / "a.jsonl", [post(1, "a")]))
-    task.path.unlink()
+    path = write_posts(tmp_path / "a.jsonl", [post(1, "a")])
+    task = make_task(path)
+    path.unlink()
 
     parsed = parse_file(task)
 
@@ -118,13 +119,14 @@ def test_a_file_that_is_not_there_has_no_rows_and_says_why(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
 def test_no_row_of_an_archive_whose_check_fails_is_a_record(tmp_path: Path, ending: str) -> None:
-    task = make_task(write(tmp_path / f"a.jsonl{ending}", b"[]\n" + to_lines(post(one, "a") for one in range(50))))
+    path = write(tmp_path / f"a.jsonl{ending}", b"[]\n" + to_lines(post(one, "a") for one in range(50)))
+    task = make_task(path)
     whole = parse_file(task)
-    packed = task.path.read_bytes()
+    packed = path.read_bytes()
     more = write(tmp_path / "more.gz", to_lines([post(60, "a")])).read_bytes()
-    task.path.write_bytes(packed + (flip(more) if ending == ".gz" else b"something else"))
+    path.write_bytes(packed + (flip(more) if ending == ".gz" else b"something else"))
 
-    parsed = parse_file(make_task(task.path))
+    parsed = parse_file(make_task(path))
 
     assert (whole.rows, whole.records, whole.faults) == (51, 50, {"not_an_object": 1})
     assert (parsed.rows, parsed.records, parsed.ranges, parsed.groups, parsed.retry) == (51, 0, {}, (), False)

@@ -1,15 +1,10 @@
 import pytest
 from PIL import Image
 
-from dataset_assets.previews.tiles import count_noun, find_font, make_paper, shrink_crop, stack_strips, wrap_text
+from dataset_assets.previews.tiles import find_font, make_paper, shrink_crop, stack_strips, wrap_text
 from dataset_assets_tests import photos
 
 FONT = find_font(13)
-
-
-@pytest.mark.parametrize(("count", "said"), [(0, "0 images"), (1, "1 image"), (2000, "2,000 images")])
-def test_counts_are_said_with_their_noun(count: int, said: str) -> None:
-    assert count_noun(count, "image") == said
 
 
 @pytest.mark.parametrize(

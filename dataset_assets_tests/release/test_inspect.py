@@ -58,7 +58,7 @@ def test_a_damaged_tar_is_named_and_has_to_be_written_again(dataset: Dataset) ->
         (Stage.SHARDS, key), (Stage.SHARDS_INTACT, key), (Stage.MANIFEST, ""), (Stage.DATASET_CARD, ""),
     }  # fmt: skip
 
-    outcome = write_shards(dataset, key)
+    outcome = write_shards(dataset, [key])[key]
 
     assert outcome.report["written"] == 1
     assert tar.read_bytes() == whole

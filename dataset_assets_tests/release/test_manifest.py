@@ -17,6 +17,7 @@ from dataset_assets.release.manifest import (
     dump_manifest,
     export_id,
     load_manifest,
+    open_manifest,
 )
 from dataset_assets.settings import Settings, parse_settings
 from dataset_assets.storage.layout import shard_path
@@ -166,6 +167,18 @@ def test_what_is_no_manifest_is_refused(content: str, tmp_path: Path) -> None:
         load_manifest(tmp_path / "manifest.json")
     with pytest.raises(StorageError, match="No such file"):
         load_manifest(tmp_path / "nothing.json")
+
+
+def test_a_manifest_that_is_opened_is_checked(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_bytes(dump_manifest(build()))
+    assert open_manifest(path).export_id == build()["export_id"]
+    path.write_bytes(dump_manifest(build() | {"divisible": "32"}))
+    with pytest.raises(StorageError, match=r"manifest\.json is not a manifest: (?s:.*)divisible"):
+        open_manifest(path)
+    path.unlink()
+    with pytest.raises(StorageError, match="No such file"):
+        open_manifest(path)
 
 
 def test_several_bases_make_version_two() -> None:

@@ -12,7 +12,8 @@ from dataset_assets.captions.select import select_captions
 from dataset_assets.catalog.state import load_pieces, put_piece
 from dataset_assets.damage import INDEX
 from dataset_assets.dataset import Dataset, open_dataset
-from dataset_assets.errors import OrderError
+from dataset_assets.errors import DamagedError, OrderError
+from dataset_assets.images.crops import make_crops
 from dataset_assets.progress import Silence
 from dataset_assets.records import sample_key
 from dataset_assets.shards.index import scan_tar
@@ -26,7 +27,7 @@ from dataset_assets.status import judge_all
 from dataset_assets.storage.layout import shard_path
 from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import Work
-from dataset_assets_tests.datasets import add_photo, build_library, caption, on_disk, partition_keys, settings_in
+from dataset_assets_tests.datasets import Count, add_photo, build_library, caption, on_disk, partition_keys, settings_in
 
 WIDE, TALL = "p1216x832", "p832x1152"
 
@@ -41,6 +42,12 @@ def tars(dataset: Dataset) -> dict[str, int]:
     """Return when each tar was written."""
     folder = on_disk(dataset.layout.export) / "buckets"
     return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.rglob("*.tar")}
+
+
+def contents(dataset: Dataset) -> dict[str, bytes]:
+    """Return the bytes of each tar."""
+    folder = on_disk(dataset.layout.export) / "buckets"
+    return {name: (folder / name).read_bytes() for name in tars(dataset)}
 
 
 def indexes(dataset: Dataset) -> dict[str, Path]:
@@ -78,7 +85,7 @@ def only_captions(dataset: Dataset) -> dict[str, dict[str, Any]]:
         for variant in dataset.settings.captions.variants:
             caption(dataset, variant, key)
         select_captions(dataset, key)
-        outcome = write_shards(dataset, key)
+        outcome = write_shards(dataset, [key])[key]
         if not outcome.reused:
             reports[key] = dict(outcome.report)
     return reports
@@ -133,7 +140,7 @@ def test_force_writes_the_same_bytes_again(dataset: Dataset) -> None:
     key = f"{WIDE}_000000-000001"
     before = dataset.layout.tar(WIDE, 0).read_bytes()
 
-    outcome = write_shards(dataset, key, force=True)
+    outcome = write_shards(dataset, [key], force=True)[key]
 
     assert outcome.report["written"] == 2
     assert dataset.layout.tar(WIDE, 0).read_bytes() == before
@@ -148,7 +155,7 @@ def test_a_damaged_tar_alone_is_written_again(dataset: Dataset, damage: str) -> 
     else:
         on_disk(path).write_bytes(whole[:-512])
 
-    outcome = write_shards(dataset, f"{WIDE}_000000-000001")
+    outcome = write_shards(dataset, [f"{WIDE}_000000-000001"])[f"{WIDE}_000000-000001"]
 
     assert outcome.report["written"] == 1
     assert path.read_bytes() == whole
@@ -246,13 +253,13 @@ def test_a_damaged_index_is_made_of_its_tar_which_stays_as_it_is(
     whole = path.read_bytes()
     damage(on_disk(path))
 
-    outcome = write_shards(dataset, key)
+    outcome = write_shards(dataset, [key])[key]
 
     assert (outcome.reused, outcome.report["written"]) == (False, 0)
     assert path.read_bytes() == whole
     assert tars(dataset) == before
     assert dataset.layout.manifest.exists()
-    assert write_shards(dataset, key).reused
+    assert write_shards(dataset, [key])[key].reused
     assert all(verdict.fresh for verdict in judge_all(dataset).values())
 
 
@@ -308,7 +315,7 @@ def test_of_a_damaged_tar_no_index_is_made_and_it_is_written_again(
     damage(on_disk(tar))
     on_disk(index).unlink()
 
-    outcome = write_shards(dataset, key)
+    outcome = write_shards(dataset, [key])[key]
 
     assert outcome.report["written"] == 1
     assert (tar.read_bytes(), index.read_bytes()) == whole
@@ -329,7 +336,7 @@ def test_a_shard_whose_samples_are_all_dropped_has_no_index(built: Path) -> None
         only_captions(dataset)
 
         assert {name.split("/")[0] for name in indexes(dataset)} == {WIDE}
-        assert write_shards(dataset, f"{TALL}_000000-000001").reused
+        assert write_shards(dataset, [f"{TALL}_000000-000001"])[f"{TALL}_000000-000001"].reused
 
 
 @pytest.mark.parametrize("step", ["index first", "tar, no record", "record"])
@@ -394,7 +401,7 @@ def test_nothing_is_written_before_crops_and_selection(built: Path) -> None:
         (key,) = (key for key in partition_keys(dataset) if "p2048x512" in key)
 
         with pytest.raises(OrderError, match="resized_crops"):
-            write_shards(dataset, key)
+            write_shards(dataset, [key])[key]
 
 
 def test_crops_and_selection_of_different_plans_are_refused(dataset: Dataset, built: Path) -> None:
@@ -405,3 +412,34 @@ def test_crops_and_selection_of_different_plans_are_refused(dataset: Dataset, bu
         only_captions(dataset)
 
     assert tars(dataset) == before
+
+
+def test_a_damaged_file_of_crops_stops_the_run_and_loses_no_other_tar(dataset: Dataset) -> None:
+    keys = partition_keys(dataset)
+    crops = on_disk(dataset.layout.crops(WIDE, 2))
+    data = bytearray(crops.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    crops.write_bytes(data)
+    before = contents(dataset)
+
+    with pytest.raises(DamagedError, match=r"crops/p1216x832/shard-000002\.parquet was damaged and has been removed"):
+        write_shards(dataset, keys, force=True)
+
+    make_crops(dataset, keys)
+    outcomes = write_shards(dataset, keys)
+
+    assert list(outcomes) == keys
+    assert contents(dataset) == before
+    assert all(outcome.reused for outcome in write_shards(dataset, keys).values())
+
+
+def test_tars_of_many_partitions_are_those_of_one_after_the_other(dataset: Dataset) -> None:
+    keys = partition_keys(dataset)
+    whole = {key: outcome.state.output for key, outcome in write_shards(dataset, keys).items()}
+    progress = Count()
+
+    outcomes = write_shards(dataset, keys, force=True, progress=progress)
+
+    assert {key: outcome.state.output for key, outcome in outcomes.items()} == whole
+    assert not any(outcome.reused for outcome in outcomes.values())
+    assert progress.done == progress.total == len(tars(dataset))

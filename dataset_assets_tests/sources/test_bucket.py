@@ -1,5 +1,6 @@
 import re
 import time
+import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ import pytest
 from moto.s3.models import s3_backends
 
 from dataset_assets.errors import DropReason, SampleError, SourceError
+from dataset_assets.images import workers
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Listed
 from dataset_assets.sources.bucket import BucketTree
 from dataset_assets.sources.folder import FolderSource
 from dataset_assets.sources.headers import Found, read_headers
+from dataset_assets.sources.objects import MOST_REFUSED
 from dataset_assets.storage.objects import ObjectPath
 from dataset_assets_tests.fakes.object_proxy import ObjectProxy
 from dataset_assets_tests.objects import gets, put
@@ -194,9 +197,8 @@ def test_an_object_of_several_parts_has_a_version_as_any(object_root: ObjectPath
     ("fault", "reason"),
     [
         ({"kind": "error", "status": 403}, "403|Forbidden|denied|told to"),
-        ({"kind": "error", "status": 500}, "told to|500"),
-        ({"kind": "error", "status": 503}, "told to|503"),
-        ({"kind": "reset"}, "closed|reset|[Cc]onnect|disconnect"),
+        ({"kind": "error", "status": 403, "code": "AccessDenied"}, "told to"),
+        ({"kind": "error", "status": 403, "code": "InvalidObjectState"}, "told to"),
         ({"kind": "cut"}, "payload|complete|closed|reset|[Cc]onnect"),
         ({"kind": "shorten"}, r"^\d+ bytes came where \d+ were asked for, from byte 0 on$|checksum"),
     ],
@@ -215,6 +217,95 @@ def test_an_object_that_cannot_be_read_is_a_drop_and_read_again_when_it_can_be(
     assert re.search(reason, detail), detail
     object_proxy.forget()
     assert FolderSource(path=object_root).read(one.uri, one.version) == PHOTO
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"kind": "error", "status": 500}, "told to"),
+        ({"kind": "error", "status": 503, "code": "SlowDown"}, "told to"),
+        ({"kind": "error", "status": 400, "code": "ExpiredToken"}, "told to"),
+        ({"kind": "error", "status": 400, "code": "InvalidToken"}, "told to"),
+        ({"kind": "error", "status": 403, "code": "InvalidAccessKeyId"}, "told to"),
+        ({"kind": "error", "status": 403, "code": "SignatureDoesNotMatch"}, "told to"),
+        ({"kind": "error", "status": 404, "code": "NoSuchBucket"}, "there is no bucket test-"),
+        ({"kind": "reset"}, "closed|reset|[Cc]onnect|disconnect"),
+    ],
+)
+def test_a_store_that_gives_no_object_is_no_fault_of_an_image(
+    object_root: ObjectPath, object_proxy: ObjectProxy, fault: dict[str, Any], said: str
+) -> None:
+    put(object_root / "a.jpg", PHOTO)
+    put(object_root / "a.txt", b"text")
+    ((one,), _) = listing(object_root)
+    source = FolderSource(path=object_root)
+    object_proxy.fail(**fault, target=r"a\.(jpg|txt)", times=1000)
+
+    line = rf"^source {object_root}/a\.(jpg|txt): cannot be read: .*({said}).*$"
+    with pytest.raises(SourceError, match=line):
+        source.read(one.uri, one.version)
+    with pytest.raises(SourceError, match=line):
+        source.read_sidecar(one.uri, *one.sidecars.split(":"))
+    with pytest.raises(SourceError, match=line):
+        list(read_headers(1, ImageSettings(), {"a": source}, [("a", one.uri, one.version)]))
+
+
+def test_an_object_that_is_refused_is_a_drop_and_a_hundred_in_a_row_are_no_matter_of_the_objects(
+    object_root: ObjectPath, object_proxy: ObjectProxy
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        put(object_root / name, PHOTO)
+    (refused, other), _ = listing(object_root)
+    object_proxy.fail("error", target="a.jpg", times=1000, status=403, code="AccessDenied")
+
+    for _ in range(2):
+        for _ in range(MOST_REFUSED - 1):
+            assert lost(object_root, refused) == (DropReason.UNREADABLE, "told to")
+        assert FolderSource(path=object_root).read(other.uri, other.version) == PHOTO  # and it begins anew
+    for _ in range(MOST_REFUSED - 1):
+        lost(object_root, refused)
+    with pytest.raises(SourceError, match=r"/a\.jpg: cannot be read: told to, as of the 99 objects before it; "):
+        FolderSource(path=object_root).read(refused.uri, refused.version)
+    assert lost(object_root, refused) == (DropReason.UNREADABLE, "told to")
+
+
+def test_a_store_that_is_slow_costs_no_header(
+    object_root: ObjectPath, object_proxy: ObjectProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(object_root / "a.png", encoded(photo(30, 10), "PNG"))
+    object_proxy.fail("delay", target=r"a\.png", times=10, seconds=3)
+    source = FolderSource(path=object_root)
+    files = [("a", one.uri, one.version) for one in source.list_images(Counter())]
+
+    (found,) = read_headers(1, ImageSettings(timeout_seconds=2), {"a": source}, files)
+    assert (found.width, found.height) == (30, 10)  # type: ignore[union-attr]
+
+    monkeypatch.setattr(workers, "READ_SECONDS", 2)
+    (found,) = read_headers(1, ImageSettings(timeout_seconds=2), {"a": source}, files)
+    assert found == (DropReason.UNREADABLE, "took longer than 2 seconds to read")
+
+
+def test_a_key_that_the_library_cuts_is_said_to_be_one(object_root: ObjectPath) -> None:
+    put(object_root / "a?versionId=5.jpg", PHOTO)
+
+    ((one,), _) = listing(object_root)
+
+    assert one.image_id == "a?versionId=5.jpg"
+    assert one.fault == (DropReason.UNREADABLE, "?versionId= in its name means another object to s3fs")
+
+
+def test_a_store_without_an_order_is_put_in_one() -> None:
+    root = ObjectPath(f"memory://{uuid.uuid4().hex}/data")
+    for name in ("b.jpg", "a.jpg", "c/d.jpg", "c.jpg"):
+        root.store.pipe_file((root / name).url.removeprefix("memory://"), PHOTO)
+
+    found, _ = listing(root)
+
+    assert [one.image_id for one in found] == ["a.jpg", "b.jpg", "c.jpg", "c/d.jpg"] or [
+        one.image_id for one in found
+    ] == ["c/d.jpg", "a.jpg", "b.jpg", "c.jpg"]
+    assert BucketTree(root).make_look()("c.jpg").size == len(PHOTO)
+    assert FolderSource(path=root).read(found[0].uri, found[0].version) == PHOTO
 
 
 def test_faults_that_pass_are_not_noticed(object_root: ObjectPath, object_proxy: ObjectProxy) -> None:

@@ -5,6 +5,7 @@ import pytest
 from dataset_assets.storage.layout import Layout
 from dataset_assets.storage.location import (
     check_location,
+    check_pattern,
     find_files,
     find_stamp,
     list_sizes,
@@ -17,11 +18,14 @@ from dataset_assets.storage.location import (
 from dataset_assets.storage.objects import ObjectPath
 from dataset_assets_tests import children
 
+URL = "a URL such as s3://bucket/folder"
+
 
 def test_a_path_is_a_path_and_a_url_an_object(tmp_path: Path) -> None:
     assert make_location("data", tmp_path) == tmp_path / "data"
     assert make_location("/data", tmp_path) == Path("/data")
     assert make_location("file:///data", tmp_path) == Path("/data")
+    assert make_location("file:///a%20b%25/%C3%BC", tmp_path) == Path("/a b%/ü")
     assert make_location("s3://bucket/data/", tmp_path) == ObjectPath("s3://bucket/data")
 
 
@@ -34,6 +38,16 @@ def test_a_path_is_a_path_and_a_url_an_object(tmp_path: Path) -> None:
         ("s3://bucket/data/more", ""),
         ("s3:///data", "a URL such as s3://bucket/folder"),
         ("s3://bucket/data?versionId=1", "a URL such as s3://bucket/folder"),
+        ("http://host/data", f"{URL}, of s3, s3a, gs, gcs, abfs, az or memory, not http"),
+        ("local:///data", f"{URL}, of s3, s3a, gs, gcs, abfs, az or memory, not local"),
+        ("S3://bucket/data", f"{URL}, of s3, s3a, gs, gcs, abfs, az or memory, not S3"),
+        ("gs://bucket/data", ""),
+        ("memory://some/data", ""),
+        ("file:///data", ""),
+        ("file:///a%20b?", ""),
+        ("file://data", "file:///folder, which names no machine"),
+        ("file://localhost/data", "file:///folder, which names no machine"),
+        ("file:///a%00b", "file:///folder, which names no machine"),
         ("s3://key:secret@bucket", "a URL without user and password: these come from the environment"),
         ("s3://[bucket", "this is no URL"),
     ],
@@ -108,3 +122,24 @@ with open_dataset(settings_in(Path(sys.argv[1]))):
     print(sorted({"s3fs", "botocore", "aiohttp"} & sys.modules.keys()))
 """
     assert children.run(code, tmp_path) == "[]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["captions/*.jsonl", "/srv/a?.jsonl", "s3://bucket/a.jsonl", "s3://bucket/a?.jsonl", "s3://bucket/**/#[0-9].jsonl",
+     "gs://bucket/a/*", "file:///srv/a*.jsonl"],
+)  # fmt: skip
+def test_paths_and_urls_of_files_are_possible(text: str) -> None:
+    assert check_pattern(text) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["s3://me:secret@bucket/*.jsonl", "s3://", "s3://bucket", "s3://bucket/", "s3://bucket/captions/", "s3://buck*/a.jsonl",
+     "s3://bucket?/a.jsonl", "http://host/a.jsonl", "file://host/a.jsonl", "s3://bucket/a#b/c.jsonl", "s3:///a.jsonl"],
+)  # fmt: skip
+def test_what_is_no_url_of_files_is_said_without_secrets(text: str) -> None:
+    said = check_pattern(text)
+
+    assert said
+    assert "secret" not in said

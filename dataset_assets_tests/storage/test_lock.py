@@ -8,7 +8,7 @@ from threading import Timer
 import pytest
 
 from dataset_assets.errors import StorageError
-from dataset_assets.storage.lock import holding, is_locked, locked
+from dataset_assets.storage.lock import FileLocks, holding, is_locked, locked
 from dataset_assets_tests import children
 
 HOLD = """
@@ -29,6 +29,21 @@ from dataset_assets.storage.lock import holding
 with holding(Path(sys.argv[1]), sys.argv[2:]):
     print("held", flush=True)
     sys.stdin.read()
+"""
+COPY = """
+import os, signal, sys
+from pathlib import Path
+from dataset_assets.storage.lock import holding
+
+with holding(Path(sys.argv[1]), wait_seconds=0):
+    child = os.fork()  # it has all open files until it becomes another program
+    if child == 0:
+        signal.pause()
+try:
+    with holding(Path(sys.argv[1]), wait_seconds=0):
+        print("free")
+finally:
+    os.kill(child, signal.SIGKILL)
 """
 
 
@@ -168,8 +183,29 @@ def test_looking_whether_a_build_runs_never_turns_one_away(tmp_path: Path) -> No
     path = tmp_path / "lock"
     with path.open("a") as glance:
         fcntl.flock(glance, fcntl.LOCK_SH)  # what `is_locked` of another process holds for a moment
-        Timer(0.3, lambda: fcntl.flock(glance, fcntl.LOCK_UN)).start()
+        timer = Timer(0.3, lambda: fcntl.flock(glance, fcntl.LOCK_UN))
+        timer.start()
 
         with locked(path):
             assert is_locked(path)
             assert path.read_text() == str(os.getpid())
+        timer.join()
+
+
+def test_a_lock_is_free_at_once_also_where_a_child_has_a_copy_of_its_file(tmp_path: Path) -> None:
+    assert children.run(COPY, tmp_path) == "free"
+
+
+def test_what_is_waited_for_has_nothing_to_fear_for_its_lock(tmp_path: Path) -> None:
+    locks = FileLocks(build=tmp_path / "build", folder=tmp_path / "folder")
+
+    with locks.waiting("asking") as confirm:
+        confirm()
+
+
+def test_the_folder_of_a_lock_is_made_where_it_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "lock"
+
+    assert not is_locked(path)
+    with locked(path):
+        assert is_locked(path)

@@ -3,19 +3,22 @@ import io
 import os
 import pickle
 import signal
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from dataset_assets.errors import DamagedError, DatasetError, StorageError
+from dataset_assets.storage import upload
 from dataset_assets.storage.atomic import remove, sweep, write_bytes, writing
 from dataset_assets.storage.location import find_files, look_at, read_part
-from dataset_assets.storage.objects import BLOCK, ObjectPath
-from dataset_assets.storage.parquet import open_table, read_table, write_table
-from dataset_assets.storage.store import ObjectError
+from dataset_assets.storage.objects import BLOCK, ObjectPath, find_version
+from dataset_assets.storage.parquet import find_table, open_table, read_table, write_table
+from dataset_assets.storage.store import ObjectError, OutageError, open_store
 from dataset_assets_tests import children
 from dataset_assets_tests.fakes.object_proxy import ObjectProxy
+from dataset_assets_tests.objects import put
 
 LARGE = bytes(range(256)) * (2 * BLOCK // 256) + b"and a little more"
 KILLED = """
@@ -200,6 +203,62 @@ def test_objects_are_found_by_their_names(object_root: ObjectPath) -> None:
     assert list(find_files(object_root / "none")) == []
 
 
+def test_nothing_is_in_an_object(object_root: ObjectPath) -> None:
+    write_bytes(object_root / "one", b"x")
+    put(object_root / "folder/", b"")
+    write_bytes(object_root / "folder" / "two", b"")
+
+    assert (object_root / "one").list() == {}
+    assert find_files(object_root / "one") == {}
+    assert list((object_root / "folder").iterdir()) == [object_root / "folder" / "two"]
+
+
+@pytest.mark.parametrize("data", [b"", b"0123"])
+def test_a_part_behind_the_end_is_nothing(object_root: ObjectPath, data: bytes) -> None:
+    write_bytes(object_root / "one", data)
+
+    assert read_part(object_root / "one", 20, 5) == b""
+    assert read_part(object_root / "one", 1, 9) == data[1:]
+    with pytest.raises(FileNotFoundError):
+        read_part(object_root / "none", 20, 5)
+
+
+def test_blocks_grow_so_that_the_parts_of_an_object_suffice(
+    object_root: ObjectPath, object_proxy: ObjectProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "_GROWTH", 1)
+
+    write_bytes(object_root / "one", LARGE * 2)
+
+    assert (object_root / "one").read_bytes() == LARGE * 2
+    assert sum("partNumber" in target for _, target in object_proxy.requests) == 3  # of 8, 16 and 8 MiB and a little
+
+
+def test_what_the_library_does_not_take_from_the_environment_is_said_in_a_line(
+    object_root: ObjectPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9")
+    open_store.cache_clear()
+    try:
+        for ask in (ObjectPath.stat, ObjectPath.check, ObjectPath.read_bytes, lambda path: path.list()):
+            with pytest.raises(OutageError, match=r"^s3://: Invalid endpoint: 127\.0\.0\.1:9$"):
+                ask(object_root / "one")
+        with pytest.raises(StorageError, match=r"^cannot write .*/one: Invalid endpoint"):
+            write_bytes(object_root / "one", b"")
+    finally:
+        open_store.cache_clear()
+
+
+def test_what_is_known_of_objects_is_found_whatever_it_is_called() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    assert find_version({"LastModified": moment, "ETag": '"ab"'}) == (moment.timestamp(), "ab")
+    assert find_version({"updated": "2026-01-02T03:04:05Z", "generation": 17}) == (moment.timestamp(), "17")
+    assert find_version({"last_modified": moment, "content_md5": "cd=="}) == (moment.timestamp(), "cd==")
+    assert find_version({"created": 7.5}) == (7.5, "7.5")
+    assert find_version({}) == (0.0, "0.0")
+
+
 def test_a_place_has_the_parts_of_a_path() -> None:
     path = ObjectPath("s3://bucket/data") / "a/b.tar"
 
@@ -327,3 +386,17 @@ def test_a_table_that_cannot_be_fetched_is_not_damaged(
         read()
 
     assert not isinstance(error.value, DamagedError)
+
+
+def test_a_table_is_given_up_where_it_is_damaged_or_gone_and_not_where_it_cannot_be_fetched(
+    object_root: ObjectPath, object_proxy: ObjectProxy
+) -> None:
+    write_table(object_root / "whole", TABLE.slice(0, 9))
+    write_bytes(object_root / "cut", (object_root / "whole").read_bytes()[:-9])
+
+    assert find_table(object_root / "whole") == TABLE.slice(0, 9)
+    assert find_table(object_root / "cut") is None
+    assert find_table(object_root / "gone") is None
+    object_proxy.fail("error", "GET", "whole", times=1000)
+    with pytest.raises(StorageError, match=r"^cannot read .*whole: told to$"):
+        find_table(object_root / "whole")

@@ -37,6 +37,7 @@ from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import ChatSettings
 from dataset_assets.shards.partition import Partition
 from dataset_assets.stages import Stage, caption_stage
+from dataset_assets.storage.lock import Confirm
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
 
@@ -53,15 +54,22 @@ def ask_captions(
     An image is asked about again while its last answer has attempts left, in this run. Without a key nothing is asked:
     `left` in the reports says what is owed. Another run that asks the same model for this dataset is waited for: what
     one run asks a minute is what is asked a minute, and what one spends is what is spent. Raises CaptionsStopped when
-    the model cannot be asked any further; what was answered is kept.
+    the model cannot be asked any further, and CatalogError when another run came to ask it because this one's
+    connection was lost; what was answered is kept.
     """
-    with dataset.locks.waiting(f"{variant.name}.asking"):
-        return _ask_captions(dataset, variant, partitions, force=force, progress=progress)
+    with dataset.locks.waiting(f"{variant.name}.asking") as confirm:
+        return _ask_captions(dataset, variant, partitions, confirm, force=force, progress=progress)
 
 
 @holding_lock("partitions")
 def _ask_captions(
-    dataset: Dataset, variant: ChatSettings, partitions: Iterable[str], *, force: bool, progress: Progress | None
+    dataset: Dataset,
+    variant: ChatSettings,
+    partitions: Iterable[str],
+    confirm: Confirm,
+    *,
+    force: bool,
+    progress: Progress | None,
 ) -> dict[str, Outcome]:
     begun = {key: begin(dataset, caption_stage(variant.name), key, force=force) for key in partitions}
     stale = [key for key, work in begun.items() if isinstance(work, Work)]
@@ -69,7 +77,8 @@ def _ask_captions(
         return {key: work for key, work in begun.items() if isinstance(work, Outcome)}
     with dataset.catalog.writing() as connection:
         registered = register_variants(connection, dataset.settings.captions)
-    asking = _Asking(dataset, variant, registered[variant.name], {name: one.id for name, one in registered.items()})
+    numbers = {name: one.id for name, one in registered.items()}
+    asking = _Asking(dataset, variant, registered[variant.name], numbers, confirm)
     for key in stale:
         asking.copy(key)
     stop = None if variant.key_missing else asking.run(stale, progress or Silence())
@@ -109,13 +118,19 @@ class _Asking:
     """A run of questions to one model, over some partitions."""
 
     def __init__(
-        self, dataset: Dataset, variant: ChatSettings, source: CaptionSource, registered: Mapping[str, int]
+        self,
+        dataset: Dataset,
+        variant: ChatSettings,
+        source: CaptionSource,
+        registered: Mapping[str, int],
+        confirm: Confirm,
     ) -> None:
         self.tally = _Tally()
         self._dataset = dataset
         self._variant = variant
         self._source = source
         self._registered = registered
+        self._confirm = confirm
         self._failed: list[int] = []  # rows of the images that nobody answered about, since somebody did
         self._last = ""  # why, of the last of them
         self._price = 0.0  # USD, of a caption in earlier runs
@@ -184,6 +199,7 @@ class _Asking:
         self.tally.errors += sum(answer.status is CaptionStatus.ERROR for answer in answers)
         self.tally.cost += sum(answer.cost for answer in answers)
         self.tally.by_key.update(self._keys.pop(answer.id, "") for answer in answers)
+        self._confirm()  # after what was paid for is kept: if another run asks by now, this one must not go on
         return spent
 
     def _owed(self, view: View, *, ask: bool | None = None) -> list[int]:

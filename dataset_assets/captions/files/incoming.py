@@ -139,7 +139,7 @@ class Reading:
 
 
 def _compose(image_id: str) -> str:
-    """Return an id as a folder's files have it (SPEC 1.4): a file made elsewhere may have it in another form."""
+    """Return an id as a folder's files have it, in NFC: a file made elsewhere may have it in another form."""
     return image_id if image_id.isascii() else unicodedata.normalize("NFC", image_id)
 
 

@@ -18,7 +18,7 @@ from dataset_assets.stages import Stage, caption_stage
 from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import condemning
 
-_DIGITS = 12  # of a prompt's hash, as on the card (SPEC 1.7)
+_DIGITS = 12  # of a prompt's hash, as on the card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

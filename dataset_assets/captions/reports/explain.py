@@ -61,7 +61,7 @@ class Explanation:
     """An image, all that was said of it, and what the waterfall makes of that."""
 
     image_id: str
-    key: str  # SPEC 1.4
+    key: str  # docs/format.md, Samples
     source: str
     uri: str
     width: int  # of the source, pixels; 0 where it cannot be read

@@ -20,7 +20,7 @@ _ALIKE = 0.5  # the least share of a text that the name of a near match begins o
 
 
 def find_image(dataset: Dataset, name: str, *, also: str = "") -> NamedImage:
-    """Return the image that `name` means: an image_id, a path in a source or on disk, or a sample key (SPEC 1.4).
+    """Return the image that `name` means: an image_id, a path in a source or on disk, or a sample key.
 
     Of a key the first 8 digits do where they are no other image's. An image that is there comes before one that was
     removed. Raises DatasetError where there is no such image, and where there are several; `also` is what else may be

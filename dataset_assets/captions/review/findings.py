@@ -13,6 +13,7 @@ from dataset_assets.captions.chat.phrases import has_preamble
 from dataset_assets.captions.review.language import Languages
 from dataset_assets.captions.review.words import Prompts, count_words, split_words
 from dataset_assets.catalog.captions import CaptionStatus
+from dataset_assets.counts import count_noun
 from dataset_assets.errors import DropReason
 from dataset_assets.settings import ReviewSettings
 
@@ -123,13 +124,14 @@ class _Reader:
             yield Finding.LANGUAGE, f"language {foreign[0]} ({foreign[1]:.2f})"
         count, least, most = count_words(words), self._settings.min_words, self._settings.max_words
         if count < least:
-            yield Finding.TOO_SHORT, f"{_words(count)}, at least {least} wanted"
+            yield Finding.TOO_SHORT, f"{count_noun(count, 'word')}, at least {least} wanted"
         if most and count > most:
-            yield Finding.TOO_LONG, f"{_words(count)}, at most {most} wanted"
+            yield Finding.TOO_LONG, f"{count_noun(count, 'word')}, at most {most} wanted"
         prompts = self._prompts.get(source)
         if prompts and (leak := prompts.find_run(words, _LEAK)):
             name, run = leak
-            yield Finding.PROMPT_LEAK, f"{_words(count_words(run))} of the {name} prompt: {_quote(' '.join(run))}"
+            said = count_noun(count_words(run), "word")
+            yield Finding.PROMPT_LEAK, f"{said} of the {name} prompt: {_quote(' '.join(run))}"
         elif has_preamble(text):
             yield Finding.PROMPT_LEAK, f"words of a chat around the caption: {_quote(text)}"
 
@@ -139,10 +141,6 @@ def _rows(captions: pd.DataFrame) -> Iterator[tuple[int, int, str, str]]:
     columns = captions[["slot", "caption_source", "status", "text"]]
     for slot, source, status, text in columns.itertuples(index=False, name=None):
         yield slot, source, status, text if isinstance(text, str) else ""
-
-
-def _words(count: int) -> str:
-    return "1 word" if count == 1 else f"{count:,} words"
 
 
 def _quote(text: str) -> str:

@@ -29,6 +29,7 @@ function listTables(data) {
     bucketTable(data.buckets),
     flowTable("moves", "Moved between buckets", "Bucket", data.bucket_moves),
     variantTable(data),
+    sourceTable(data.sources),
     differenceTable("settings", "Settings that differ", "Setting", data.settings),
     dropTable(data.drops),
     fieldTable(data.fields),
@@ -37,28 +38,39 @@ function listTables(data) {
 
 function changeTable(data) {
   const { counts, kinds } = data;
-  const part = (name) => kinds[name] ? [[KINDS[name].toLowerCase(), kinds[name], kinds[name]], "part"] : null;
+  const part = (name) => (kinds[name] ? [[KINDS[name].toLowerCase(), kinds[name], kinds[name]], "part"] : null);
   const rows = [
     [["the same", counts.same, counts.same]],
     [["changed", counts.changed, counts.changed]],
-    part("image"), part("caption"), part("variant"), part("record"),
+    part("image"),
+    part("caption"),
+    part("variant"),
+    part("record"),
     [["removed", counts.removed, ""]],
     [["added", "", counts.added]],
     [["in all", counts.a, counts.b]],
   ].filter(Boolean);
   const both = data.combinations.filter((one) => one.kinds.length > 1).reduce((sum, one) => sum + one.count, 0);
+  const twice = "both another image and another caption or variant";
   return section("counts", "Samples", [
     table("Samples", ["", "A", "B"], rows),
-    both ? note(`${several(both, "changed sample has", "changed samples have")} both another image and another caption or variant.`) : null,
+    both ? note(`${several(both, "changed sample has", "changed samples have")} ${twice}.`) : null,
     counts.moved ? note(`${several(counts.moved, "sample is", "samples are")} in another tar, changed or not.`) : null,
-    counts.not_read ? note(`${count(counts.not_read)} of the same are in tars with the same hash, which were not opened.`) : null,
+    counts.not_read
+      ? note(`${count(counts.not_read)} of the same are in tars with the same hash, which were not opened.`)
+      : null,
   ]);
 }
 
 function imageTable(images) {
-  const rows = Object.entries(images).filter(([, number]) => number).map(([name, number]) => [[REASONS[name], number]]);
+  const rows = Object.entries(images)
+    .filter(([, number]) => number)
+    .map(([name, number]) => [[REASONS[name], number]]);
   if (!rows.length) return null;
-  return section("images", "Re-cropped", [table("Re-cropped", ["What differs", "Samples"], rows), note("A sample can be in several rows.")]);
+  return section("images", "Re-cropped", [
+    table("Re-cropped", ["What differs", "Samples"], rows),
+    note("A sample can be in several rows."),
+  ]);
 }
 
 function bucketTable(buckets) {
@@ -68,10 +80,15 @@ function bucketTable(buckets) {
   const rows = other.map((one) => [[given(one.id), ...names.map((name) => one[name])]]);
   const heads = ["Bucket", "A", "B", "same", "changed", "added", "removed", "came from others", "went to others"];
   const same = buckets.length - other.length;
-  return section("buckets", "Buckets", [
-    table("Buckets", heads, rows),
-    same ? note(`${several(same, "more bucket has", "more buckets have")} the same samples.`) : null,
-  ], "wide");
+  return section(
+    "buckets",
+    "Buckets",
+    [
+      table("Buckets", heads, rows),
+      same ? note(`${several(same, "more bucket has", "more buckets have")} the same samples.`) : null,
+    ],
+    "wide",
+  );
 }
 
 function flowTable(id, title, what, flows, last = []) {
@@ -86,15 +103,30 @@ function variantTable(data) {
   return flowTable("variants", "Captions by variant", "Variant", data.variants, last);
 }
 
+function sourceTable(sources) {
+  if (!(sources.a || sources.b)) return null;
+  const rows = [[["in both", sources.both]], [["only in A", sources.a]], [["only in B", sources.b]]];
+  return section("sources", "Caption sources", [
+    table("Caption sources", ["", "Sources"], rows),
+    note("Told apart by backend, model and prompts."),
+  ]);
+}
+
 function differenceTable(id, title, what, differences) {
   if (!differences.length) return null;
-  return section(id, title, [table(title, [what, "A", "B"], differences.map((one) => [[given(one.key), shown(one.a), shown(one.b)]]))]);
+  return section(id, title, [
+    table(
+      title,
+      [what, "A", "B"],
+      differences.map((one) => [[given(one.key), shown(one.a), shown(one.b)]]),
+    ),
+  ]);
 }
 
 function dropTable(drops) {
   if (drops.every((one) => one.a === one.b)) return null;
-  const named = drops.map((one) => ({ ...one, key: one.key.replace(/^skipped_/, "").replaceAll("_", " ") }));
-  return differenceTable("drops", "Left out", "Reason", named);
+  const rows = drops.map((one) => ({ ...one, key: nameReason(one.key) }));
+  return differenceTable("drops", "Left out", "Reason", rows);
 }
 
 function fieldTable(fields) {
@@ -130,13 +162,42 @@ function section(id, title, children, name = "") {
 function table(title, heads, rows) {
   const numbers = heads.map((_, index) => rows.some(([cells]) => typeof cells[index] === "number"));
   const cell = (tag, value, index, properties = {}) =>
-    make(tag, { className: `${numbers[index] ? "number" : ""}${value === 0 ? " quiet" : ""}`.trim(), ...properties }, typeof value === "number" ? count(value) : value);
-  const box = make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: title },
-    make("table", {},
-      make("thead", {}, make("tr", {}, heads.map((head, index) => cell(head ? "th" : "td", head, index, head ? { scope: "col" } : {})))),
-      make("tbody", {}, rows.slice(0, ROWS).map(([cells, name = ""]) =>
-        make("tr", { className: name }, cells.map((value, index) => index ? cell("td", value, index) : cell("th", value, index, { scope: "row" }))))),
+    make(
+      tag,
+      { className: `${numbers[index] ? "number" : ""}${value === 0 ? " quiet" : ""}`.trim(), ...properties },
+      typeof value === "number" ? count(value) : value,
+    );
+  const box = make(
+    "div",
+    { className: "scroll", tabIndex: 0, role: "region", ariaLabel: title },
+    make(
+      "table",
+      {},
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          heads.map((head, index) => cell(head ? "th" : "td", head, index, head ? { scope: "col" } : {})),
+        ),
+      ),
+      make(
+        "tbody",
+        {},
+        rows.slice(0, ROWS).map(([cells, name = ""]) =>
+          make(
+            "tr",
+            { className: name },
+            cells.map((value, index) =>
+              index ? cell("td", value, index) : cell("th", value, index, { scope: "row" }),
+            ),
+          ),
+        ),
+      ),
     ),
   );
-  return rows.length > ROWS ? make("div", {}, box, note(`… and ${count(rows.length - ROWS)} more rows, which --json lists.`)) : box;
+  return rows.length > ROWS
+    ? make("div", {}, box, note(`… and ${count(rows.length - ROWS)} more rows, which --json lists.`))
+    : box;
 }

@@ -2,12 +2,25 @@
 "use strict";
 
 function showExport(letter, one) {
-  const facts = [one.export_id ? ["export ", make("code", {}, one.export_id)] : null, one.created_at ? when(one.created_at) : null, one.format];
-  return make("div", { className: "export" },
+  const facts = [
+    one.export_id ? ["export ", make("code", {}, one.export_id)] : null,
+    one.created_at ? when(one.created_at) : null,
+    one.format,
+  ];
+  return make(
+    "div",
+    { className: "export" },
     make("span", { className: `letter ${letter.toLowerCase()}` }, letter),
-    make("div", {},
+    make(
+      "div",
+      {},
       give("p", one.path),
-      make("p", { className: "quiet small" }, `${several(one.samples, "sample")} in ${several(one.tars, "tar")}`, facts.filter(Boolean).flatMap((fact) => [" · ", fact].flat())),
+      make(
+        "p",
+        { className: "quiet small" },
+        `${several(one.samples, "sample")} in ${several(one.tars, "tar")}`,
+        facts.filter(Boolean).flatMap((fact) => [" · ", fact].flat()),
+      ),
     ),
   );
 }
@@ -20,22 +33,45 @@ function sumUp(data) {
   const names = { same: "the same", changed: "changed", added: "only in B", removed: "only in A" };
   return [
     make("p", { className: "verdict" }, data.equal ? "The samples are the same." : "The samples differ."),
-    make("dl", { ariaLabel: "Counts" }, parts.map((name) => make("div", { className: "term" },
-      make("dt", {}, make("i", { className: `swatch ${name}` }), names[name]), make("dd", {}, count(counts[name]))))),
-    make("div", { className: "shares", ariaHidden: "true" }, parts.filter((name) => counts[name]).map((name) =>
-      make("i", { className: name, style: { "flex-grow": String(counts[name] / whole) } }))),
+    make(
+      "dl",
+      { ariaLabel: "Counts" },
+      parts.map((name) =>
+        make(
+          "div",
+          { className: "term" },
+          make("dt", {}, make("i", { className: `swatch ${name}` }), names[name]),
+          make("dd", {}, count(counts[name])),
+        ),
+      ),
+    ),
+    make(
+      "div",
+      { className: "shares", ariaHidden: "true" },
+      parts.map((name) => makePart(counts[name], whole, name)),
+    ),
   ];
 }
 
-function showComparison(data) {
+function showComparison() {
+  const data = take("compare");
+  if (!data) return;
   document.getElementById("exports").replaceChildren(showExport("A", data.a), showExport("B", data.b));
   document.getElementById("sum").replaceChildren(...sumUp(data));
   document.getElementById("tables").replaceChildren(...listTables(data));
   const kinds = listKinds(data.examples);
-  document.getElementById("kinds").replaceChildren(...kinds.map((kind) => make("a", { href: `#kind-${kind}` }, KINDS[kind])));
+  document
+    .getElementById("kinds")
+    .replaceChildren(...kinds.map((kind) => make("a", { href: `#kind-${kind}` }, KINDS[kind])));
   const shown = kinds.map((kind) => showKind(kind, data.examples[kind]));
-  document.getElementById("shown").replaceChildren(...(shown.length ? shown : [make("p", { className: "empty" }, data.equal ? "Nothing differs." : "No examples were asked for.")]));
-  document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+  document
+    .getElementById("shown")
+    .replaceChildren(
+      ...(shown.length
+        ? shown
+        : [make("p", { className: "empty" }, data.equal ? "Nothing differs." : "No examples were asked for.")]),
+    );
+  document.getElementById(decode(location.hash.slice(1)))?.scrollIntoView();
 }
 
-showComparison(received.get("compare"));
+showComparison();

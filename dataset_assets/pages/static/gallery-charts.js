@@ -10,6 +10,15 @@ function makeBar(part, whole, name = "") {
   );
 }
 
+/** Return the cells of a table's row that show a number: its bar beside the `most`, itself, its share of the whole. */
+function barCells(number, most, whole, name = "") {
+  return [
+    make("td", { className: "bar-cell" }, makeBar(number, most, name)),
+    make("td", { className: "number" }, count(number)),
+    make("td", { className: "number quiet" }, share(number, whole)),
+  ];
+}
+
 /** Return a rectangle with the aspect ratio of width × height, as large as fits into a square. */
 function makeShape(w, h) {
   const side = 22;
@@ -28,13 +37,19 @@ function makeShape(w, h) {
   );
 }
 
-/** Return a histogram; `name` says an edge in words, `what` is counted, `many` of it. */
-function makeHistogram(histogram, name, what, many = `${what}s`) {
+/**
+ * Return a histogram; `name` says an edge in words, `what` is counted, `many` of it. An `open` one has in its last bin
+ * what is beyond the last edge, too.
+ */
+function makeHistogram(histogram, name, what, { many = `${what}s`, open = false } = {}) {
   const { edges, counts } = histogram;
   const most = Math.max(...counts, 0);
   const all = counts.reduce((sum, number) => sum + number, 0);
   if (!all) return make("p", { className: "quiet" }, "There is nothing to count.");
-  const span = (index) => `${name(edges[index])} to ${name(edges[index + 1])}`;
+  const last = counts.length - 1;
+  const isOpen = (index) => open && index === last;
+  const end = (index) => (isOpen(index) ? "and more" : name(edges[index + 1]));
+  const span = (index) => `${name(edges[index])} ${isOpen(index) ? "" : "to "}${end(index)}`;
   const peak = counts.indexOf(most);
   const bars = counts.map((number, index) =>
     make("i", {
@@ -42,7 +57,7 @@ function makeHistogram(histogram, name, what, many = `${what}s`) {
       style: { height: `${number ? Math.max(1, (100 * number) / most) : 0}%` },
     }),
   );
-  const ticks = [0, Math.round(counts.length / 2), counts.length].map((index) => make("span", {}, name(edges[index])));
+  const ticks = [name(edges[0]), name(edges[Math.round(counts.length / 2)]), end(last)];
   return make(
     "div",
     {},
@@ -55,13 +70,15 @@ function makeHistogram(histogram, name, what, many = `${what}s`) {
       },
       bars,
     ),
-    make("div", { className: "ticks", ariaHidden: "true" }, ticks),
+    make(
+      "div",
+      { className: "ticks", ariaHidden: "true" },
+      ticks.map((tick) => make("span", {}, tick)),
+    ),
     makeTable(
       "As a table",
       ["From", "To", sentence(many)],
-      counts
-        .map((number, index) => [name(edges[index]), name(edges[index + 1]), number])
-        .filter(([, , number]) => number),
+      counts.map((number, index) => [name(edges[index]), end(index), number]).filter(([, , number]) => number),
     ),
   );
 }

@@ -58,9 +58,7 @@ function showGrid(state) {
   const filtered = FILTERS.some((name) => state[name]);
   document.getElementById("clear").hidden = !filtered;
   document.getElementById("none").hidden = grid.shown.length > 0;
-  document
-    .getElementById("unknown")
-    .replaceChildren(...unknown.flatMap((name) => tellUnknown(name, state[name])));
+  document.getElementById("unknown").replaceChildren(...unknown.flatMap((name) => tellUnknown(name, state[name])));
   document.getElementById("clear-none").hidden = !filtered;
   document.getElementById("found").textContent = filtered
     ? `${count(grid.shown.length)} of ${several(grid.all.length, "sample")}`

@@ -27,13 +27,15 @@ function showNumbers(overview) {
           card(
             "Kept area",
             "Images that have a slot, exported or not, by the share of the source's area that the crop keeps.",
-            makeHistogram(overview.kept, (edge) => `${Math.round(100 * edge)} %`, "image with a slot", "images with a slot"),
+            makeHistogram(overview.kept, (edge) => `${Math.round(100 * edge)} %`, "image with a slot", {
+              many: "images with a slot",
+            }),
           ),
         ]),
     card(
       "Caption lengths",
       "Characters of the captions of the export.",
-      makeHistogram(overview.lengths, (edge) => count(Math.round(edge)), "sample"),
+      makeHistogram(overview.lengths, (edge) => count(Math.round(edge)), "sample", { open: true }),
     ),
   );
 }
@@ -128,9 +130,7 @@ function listBuckets(overview) {
             ),
           ),
           make("td", { className: "roomy" }, pixels(bucket.w, bucket.h)),
-          make("td", { className: "bar-cell" }, makeBar(bucket.count, most)),
-          make("td", { className: "number" }, count(bucket.count)),
-          make("td", { className: "number quiet" }, share(bucket.count, overview.exported)),
+          barCells(bucket.count, most, overview.exported),
           make("td", { className: "number quiet roomy" }, count(bucket.shards)),
         ),
       ),
@@ -163,9 +163,7 @@ function listSelected(overview) {
                 variant ? givePath("span", variant) : "no caption",
               ),
             ),
-            make("td", { className: "bar-cell" }, makeBar(number, most, variant ? "" : "none")),
-            make("td", { className: "number" }, count(number)),
-            make("td", { className: "number quiet" }, share(number, overview.exported)),
+            barCells(number, most, overview.exported, variant ? "" : "none"),
           ),
         ),
       ),
@@ -203,7 +201,7 @@ function listStatuses(overview) {
         make(
           "div",
           { className: "shares", ariaHidden: "true" },
-          rows.map(([status, number]) => part(number, all, `status-${STATUS_TAGS[status] || "other"}`)),
+          rows.map(([status, number]) => makePart(number, all, `status-${STATUS_TAGS[status] || "other"}`)),
         ),
         make(
           "dl",

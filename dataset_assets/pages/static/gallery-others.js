@@ -74,7 +74,9 @@ function showDropped(image) {
     shorten(image.image_id, "id"),
     image.detail ? shorten(image.detail, "detail") : null,
     image.why ? make("div", { className: "why small" }, clamp(image.why)) : null,
-    image.captions.length ? make("ul", { className: "heard small", role: "list" }, image.captions.map(showHeard)) : null,
+    image.captions.length
+      ? make("ul", { className: "heard small", role: "list" }, image.captions.map(showHeard))
+      : null,
     give("p", where, { className: "quiet small" }),
     image.uri && image.uri !== image.image_id
       ? make("details", { className: "quiet small" }, make("summary", {}, "Where it lies"), clamp(image.uri))

@@ -19,11 +19,6 @@ function showSummary(overview) {
   document.getElementById("sum").replaceChildren(sumUp(overview));
 }
 
-/** Return a reason as words: skipped_too_small → too small. */
-function nameReason(reason) {
-  return reason.replace(/^skipped_/, "").replaceAll("_", " ");
-}
-
 /** Return the reasons and their counts, the largest first. */
 function listDrops(overview) {
   return Object.entries(overview.drops).sort((one, other) => other[1] - one[1]);
@@ -59,15 +54,11 @@ function sumUp(overview) {
     make(
       "div",
       { className: "shares", ariaHidden: "true" },
-      part(overview.exported, overview.seen, "exported"),
-      drops.map(([, number], index) => part(number, overview.seen, `drop-${index % 6}`)),
+      makePart(overview.exported, overview.seen, "exported"),
+      drops.map(([, number], index) => makePart(number, overview.seen, `drop-${index % 6}`)),
     ),
     total === overview.seen
       ? null
       : make("p", { className: "note" }, `These do not add up: they are ${count(total)} together.`),
   );
-}
-
-function part(number, whole, name) {
-  return number ? make("i", { className: name, style: { "flex-grow": String(number / (whole || 1)) } }) : null;
 }

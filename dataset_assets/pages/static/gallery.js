@@ -139,13 +139,8 @@ function listenToDialog() {
 }
 
 function start() {
-  page.overview = received.get("overview");
-  if (!page.overview) {
-    document
-      .getElementById("main")
-      .append(make("p", { className: "note" }, "The page's data is not there: it lies in the folder data beside it."));
-    return;
-  }
+  page.overview = take("overview");
+  if (!page.overview) return;
   const samples = gather("samples");
   page.byKey = new Map(samples.map((sample) => [sample.key, sample]));
   showSummary(page.overview);

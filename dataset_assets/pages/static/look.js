@@ -16,6 +16,25 @@ function gather(name) {
   return names.flatMap((key) => received.get(key));
 }
 
+/** Return the data called `name`; where there is none, because the page alone was copied, the page says so. */
+function take(name) {
+  const data = received.get(name);
+  if (!data) {
+    const text = "The page's data is not there: it lies in the folder data beside it.";
+    document.getElementById("main").append(make("p", { className: "note" }, text));
+  }
+  return data;
+}
+
+/** Return a part of an address as it was before it was made one, or as it is where that cannot be. */
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** Return an element. Properties are set as such where it has them, else as attributes; null ones are left out. */
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -64,14 +83,10 @@ const LONG = 600; // characters: longer texts are shown in parts
  * characters it has in the data, where the page may have only the first of them.
  */
 function clamp(text, whole = countCharacters(text)) {
-  const here = countCharacters(text);
-  const missing =
-    whole > here
-      ? make("p", { className: "quiet small" }, `The page has the first ${count(here)} of ${count(whole)} characters.`)
-      : null;
+  const missing = tellMissing(text, whole);
   if (text.length <= LONG) return missing ? make("div", {}, give("p", text), missing) : give("p", text);
   const shown = give("p", `${cut(text, LONG)}…`);
-  const offer = `Show ${missing ? "these" : "all"} ${count(here)} characters`;
+  const offer = `Show ${missing ? "these" : "all"} ${count(countCharacters(text))} characters`;
   const more = make("button", { type: "button", className: "plain small", ariaExpanded: "false" }, offer);
   more.addEventListener("click", () => {
     const open = more.ariaExpanded === "true";
@@ -80,6 +95,17 @@ function clamp(text, whole = countCharacters(text)) {
     more.textContent = open ? offer : "Show less";
   });
   return make("div", {}, shown, missing, more);
+}
+
+/** Return the sentence that tells how many of the `whole` characters the page has; null where it has all. */
+function tellMissing(text, whole) {
+  const here = countCharacters(text);
+  if (here >= whole) return null;
+  return make(
+    "p",
+    { className: "quiet small" },
+    `The page has the first ${count(here)} of ${count(whole)} characters.`,
+  );
 }
 
 /** Return how many characters a text has, as Python counts them: a boat is one, not two halves. */
@@ -103,6 +129,16 @@ function count(number) {
 /** Return a number with a word: 1 image, 2 images. */
 function several(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;
+}
+
+/** Return a part of a bar of shares, as wide as its number is of the whole; null where it is 0. */
+function makePart(number, whole, name) {
+  return number ? make("i", { className: name, style: { "flex-grow": String(number / (whole || 1)) } }) : null;
+}
+
+/** Return a reason as words: skipped_too_small → too small. */
+function nameReason(reason) {
+  return reason.replace(/^skipped_/, "").replaceAll("_", " ");
 }
 
 /** Return a share of something: 12 %; what is there and small is not 0. */

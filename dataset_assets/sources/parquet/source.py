@@ -49,7 +49,8 @@ class ParquetSource:
         """
         keys = []
         try:
-            tree, alone = self._tree, find_folder(self.path) != self.path
+            alone = find_folder(self.path, again=True) != self.path
+            tree = self._tree
             look = tree.make_look()
             files = iter([(self.path.name, look(self.path.name))]) if alone else self._find_files(tree, ignored)
         except OSError as error:

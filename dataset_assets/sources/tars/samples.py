@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from dataset_assets.counts import count_noun
 from dataset_assets.errors import DropReason
 from dataset_assets.sources.base import LARGEST_SIDECAR
 from dataset_assets.sources.folder import IMAGE_EXTENSIONS, SIDECAR_EXTENSIONS
@@ -194,9 +195,8 @@ def _describe(damages: list[Damage]) -> str:
     first = damages[0]
     if first.offset == 0:
         return f"not a tar: {first.what}"
-    found = "1 member" if first.before == 1 else f"{first.before} members"
     more = f"; damaged in {len(damages)} places" if len(damages) > 1 else ""
-    return f"the tar is damaged after {found}, at byte {first.offset}: {first.what}{more}"
+    return f"the tar is damaged after {count_noun(first.before, 'member')}, at byte {first.offset}: {first.what}{more}"
 
 
 def _is_hidden(path: str) -> bool:

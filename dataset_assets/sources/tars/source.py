@@ -144,15 +144,18 @@ class TarSource:
     @contextmanager
     def _opening(self, uri: str, version: str, what: Wanted = "parts") -> Iterator[tuple[Handle, "_Place"]]:
         """Yield the image's tar, and where the member lies in it. Raises SampleError for what is not there."""
-        path, place = self._locate(uri, version)
         try:
+            path, place = self._locate(uri, version)
             with self.tree.open_parts(path, place.tar_version, what) as file:
                 yield file, place
         except OSError as error:
             raise tell_loss(error, "its tar") from None
 
     def _locate(self, uri: str, version: str) -> tuple[str, "_Place"]:
-        """Return where the image's tar is, and where the member lies in it. Raises SampleError(SOURCE_CHANGED)."""
+        """Return where the image's tar is, and where the member lies in it.
+
+        Raises SampleError(SOURCE_CHANGED), and OSError where a store does not say it.
+        """
         relative = decode_uri(uri)
         end = self._find_end(relative)
         if end is None:

@@ -1,7 +1,8 @@
-"""The merge: ids, tags, captions and latent sizes of inputs of any size to the metadata of a trainer (SPEC 2.4).
+"""The merge: ids, tags, captions and latent sizes of inputs of any size to the metadata of a trainer.
 
-In memory are the ids, and for each process the texts of some megabytes of them: the inputs are read once and cut into
-spills, sorted by id, and then the ids are merged range by range. What a file looks like is said in merged.py.
+The rule is in docs/records.md, What is merged. In memory are the ids, and for each process the texts of some megabytes
+of them: the inputs are read once and cut into spills, sorted by id, and then the ids are merged range by range. What a
+file looks like is said in merged.py.
 """
 
 import ctypes

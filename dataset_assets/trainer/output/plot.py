@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dataset_assets.charts.bars import paint_bars
-from dataset_assets.charts.curves import paint_histogram
 from dataset_assets.charts.figure import LIMIT, draw, say
+from dataset_assets.charts.histograms import paint_histogram
 from dataset_assets.overview.histogram import Histogram
 from dataset_assets.trainer.output.texts import LONG
 

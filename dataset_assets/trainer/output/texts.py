@@ -1,7 +1,8 @@
 """Texts as JSON writes them, and what a trainer would lose of them, a column at a time.
 
-The lint (SPEC 2.4): newlines end a caption early in some trainers, `{`, `}` and `|` are wildcards in others, and what
-is longer than the text encoder's window is cut off. No tokenizer is asked: `estimate_tokens` says what is counted.
+The lint (docs/records.md, What a trainer loses without a word): newlines end a caption early in some trainers, `{`, `}`
+and `|` are wildcards in others, and what is longer than the text encoder's window is cut off. No tokenizer is asked:
+`estimate_tokens` says what is counted.
 """
 
 import json

@@ -1,1 +1,1 @@
-"""Tars numbered by id, each with its index: built in one pass, checked, and the stage that keeps them (SPEC 2.3)."""
+"""Tars numbered by id, each with its index: built in one pass, checked, and the stage that keeps them."""

@@ -1,4 +1,4 @@
-"""The entries of many members in a tar's index at once (SPEC 2.3), as `json.dump` writes them."""
+"""The entries of many members in a tar's index at once, as `json.dump` writes them."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,6 +1,7 @@
 """A tar of texts by id and its index, in one pass: each byte is hashed as it is written, and nothing is read again.
 
-Tar and index are SPEC 2.3's: what Python's `tarfile` and `hfutils` make. Where texts come from is not known here.
+Tar and index are what Python's `tarfile` and `hfutils` make (docs/records.md, What lies where). Where texts come
+from is not known here.
 """
 
 from collections.abc import Iterator

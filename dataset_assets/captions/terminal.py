@@ -1,6 +1,5 @@
-"""What the commands on captions print, as tables and lines. No work and no decision here."""
+"""What the commands on captions, and `show` of one sample, print, as tables and lines. No work and no decision here."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from dataset_assets.terminal import count_table, say
+from dataset_assets.counts import count_noun
+from dataset_assets.terminal import count_table, say, show_line
 
 if TYPE_CHECKING:  # pandas comes with some of these, and the other commands start without it
     from dataset_assets.captions.files.importing import ImportReport
@@ -18,8 +18,6 @@ if TYPE_CHECKING:  # pandas comes with some of these, and the other commands sta
     from dataset_assets.release.describe import Description
     from dataset_assets.shards.locate import Stored
 
-# A caption is a stranger's text: it does not steer the terminal, nor turn round the direction of what is beside it.
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 _UNKNOWN = "?"
 _SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -41,7 +39,8 @@ def print_estimates(console: Console, estimates: "Sequence[Estimate]") -> None:
             say(console, f"{one.variant}: {line}")
     known = sum(one.left.cost or 0 for one in estimates)
     rest = "" if all(one.left.cost is not None for one in estimates) else ", and what is not known"
-    say(console, f"in all {sum(one.left.images for one in estimates):,} captions, about {show_cost(known)}{rest}")
+    captions = count_noun(sum(one.left.images for one in estimates), "caption")
+    say(console, f"in all {captions}, about {show_cost(known)}{rest}")
 
 
 def _remark(one: "Estimate") -> list[str]:
@@ -251,8 +250,3 @@ def show_span(seconds: float) -> str:
 def show_time(seconds: float) -> str:
     """Return unix seconds as date and time, UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def show_line(text: str) -> str:
-    """Return a text as one line in which nothing steers the terminal."""
-    return _CONTROLS.sub(" ", text)

@@ -1,7 +1,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dataset_assets.charts.curves import find_half, paint_histogram
+from dataset_assets.charts.histograms import find_half, paint_histogram
 from dataset_assets.overview.histogram import Histogram
 from dataset_assets_tests.charts.painted import bars_of
 

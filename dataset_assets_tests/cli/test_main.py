@@ -115,7 +115,7 @@ def test_faults_that_verify_finds_steer_nothing(folder: Path) -> None:
     (fault, last) = call("verify", folder / "out/export").stdout.splitlines()
 
     assert fault.startswith("extra [2J: ")
-    assert last.startswith("1 faults: ")
+    assert last.startswith("1 fault: ")
 
 
 def test_the_first_build(first: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -235,7 +235,7 @@ def test_verify_names_what_is_damaged(folder: Path) -> None:
 
     assert result.exit_code == 1
     assert f"buckets/p1216x832/shard-000000.tar: {key}: " in result.stdout
-    assert re.search(r"^\d faults: 20 samples in 14 files", result.stdout, re.MULTILINE)
+    assert re.search(r"^\d faults?: 20 samples in 14 files", result.stdout, re.MULTILINE)
     said = json.loads(call("verify", export, "--json", "--workers", 1).stdout)
     assert said["ok"] is False
     assert {"buckets/p1216x832/shard-000000.tar"} == {fault["file"] for fault in said["faults"]}
@@ -513,7 +513,7 @@ def test_from_records_to_tars_and_metadata(tmp_path: Path) -> None:
     assert done.exit_code == 0
     root = tmp_path / "posts" / "data"
     for line in (
-        "│ read          │     4 │           of 1 files │",
+        "│ read          │     4 │            of 1 file │",
         "│ records       │     3 │            of 2 ids │",
         "│ not_an_object │     1 │              dropped │",
         "│ repeated_id   │     1 │   a later one counts │",

@@ -10,20 +10,19 @@ from dataset_assets.captions.files.rows import Fault
 from dataset_assets.captions.reports.account import CaptionAccount, SelectorAccount, SourceAccount, VariantAccount
 from dataset_assets.captions.reports.estimate import Amount, Estimate
 from dataset_assets.captions.reports.explain import Explanation, ShownCaption, ShownFinding
-from dataset_assets.catalog.captions import Spending
-from dataset_assets.catalog.lookup import SavedCaption
-from dataset_assets.release.describe import Description
-from dataset_assets.shards.locate import Stored
-from dataset_assets.tables import (
+from dataset_assets.captions.terminal import (
     print_account,
     print_estimates,
     print_import,
     print_sample,
     show_cost,
-    show_line,
     show_span,
     show_time,
 )
+from dataset_assets.catalog.captions import Spending
+from dataset_assets.catalog.lookup import SavedCaption
+from dataset_assets.release.describe import Description
+from dataset_assets.shards.locate import Stored
 
 ODD = "[bold]odd[/] \x1b[31mred\x07"  # markup and commands to a terminal
 
@@ -335,11 +334,6 @@ def test_what_was_passed_through_has_no_crop() -> None:
     said = printed(print_sample, described(explanation(), stored=passed))
 
     assert said.splitlines()[4] == "crop     none, the source's 1600×1200 pixels are passed through"
-
-
-@pytest.mark.parametrize("control", ["\n", "\x1b", "\x9b", "\u202e", "\u2066", "\u2029"])
-def test_nothing_in_a_text_steers_the_terminal(control: str) -> None:
-    assert show_line(f"a{control}b שלום") == "a b שלום"
 
 
 def report(**changes: Any) -> ImportReport:

@@ -7,7 +7,7 @@ import pytest
 from dataset_assets.catalog.state import Piece, load_pieces
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.errors import StorageError
-from dataset_assets.overview.indexes import read_columns
+from dataset_assets.shards.indexes import read_columns
 from dataset_assets.stages import Stage
 from dataset_assets_tests.datasets import settings_in
 
