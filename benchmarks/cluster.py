@@ -62,6 +62,7 @@ nightly = ""
 partitions_per_run = 6
 """
 STORAGE = "storage:\n  postgres:\n    postgres_url: {url}\ntelemetry:\n  enabled: false\n"
+BATCH = 100  # of DAGSTER_EVENT_BATCH_SIZE
 DONE = dg.DagsterRunStatus.SUCCESS
 
 
@@ -87,8 +88,11 @@ class Share:
         )
 
 
-def measure_share(folder: Path, partitions: int, server: Server | None) -> Share:
-    """Return what a build of so many partitions of one tiny image each took, in one storage for catalog and Dagster."""
+def measure_share(folder: Path, partitions: int, server: Server | None, batch: int = 0) -> Share:
+    """Return what a build of so many partitions of one tiny image each took, in one storage for catalog and Dagster.
+
+    `batch` is how many events Dagster writes at a time, where it can.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     _draw(folder / "raw", partitions)
     home = folder / "home"
@@ -99,18 +103,18 @@ def measure_share(folder: Path, partitions: int, server: Server | None) -> Share
         (home / "dagster.yaml").write_text(STORAGE.format(url=_for_dagster(name_database(server))))
     config = folder / "dataset.toml"
     config.write_text(SMALL.format(catalog=catalog, source=folder / "raw"))
-    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ |= {"DAGSTER_HOME": str(home), "DAGSTER_EVENT_BATCH_SIZE": str(batch)}
     try:
         (wall, library), (again, _) = _build(config), _build(config)
     finally:
-        del os.environ["DAGSTER_HOME"]
+        del os.environ["DAGSTER_HOME"], os.environ["DAGSTER_EVENT_BATCH_SIZE"]
     with open_dataset(load_settings(config)) as dataset:
         found = {key for _, key in judge_all(dataset) if key}
     if len(found) != partitions:
         raise SystemExit(f"{len(found):,} partitions, and {partitions:,} were to be there")
     return Share(
         partitions=partitions,
-        storage="PostgreSQL" if server else "SQLite",
+        storage=("PostgreSQL" if server else "SQLite") + (f", {batch} events at a time" if batch else ""),
         wall=wall,
         library=library,
         again=again,
@@ -284,7 +288,7 @@ def main() -> None:
     for partitions in given.partitions:
         shares.append(measure_share(folder / "share", partitions, None))
         with serving() as server:
-            shares.append(measure_share(folder / "share", partitions, server))
+            shares += [measure_share(folder / "share", partitions, server, batch) for batch in (0, BATCH)]
         tell()
     if given.images:
         corpus = given.folder.absolute() / "speed" / "corpus"

@@ -179,8 +179,12 @@ def _look_at_files(settings: Settings) -> str:
     for path in (trainer.ids, trainer.tags, trainer.captions, trainer.latents):
         try:
             look = pin(settings.resolve(path)).stat() if path else None
-        except (OSError, SourceError):
+        except OSError:
             look = None  # the stage says what is wrong with it
+        except SourceError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise  # a store that does not answer makes nothing stale
+            look = None
         looks.append([path, look and [look.st_size, look.st_mtime_ns]])
     return fingerprint(looks)
 

@@ -177,7 +177,7 @@ def test_the_command_line_says_what_looks_alike(tmp_path: Path, monkeypatch: pyt
     with config.open("a") as file:
         file.write("[duplicates]\nnear = true\n")
 
-    assert f"near duplicates: 2 images in 1 groups, see {near}\n" in call("build")
+    assert f"near duplicates: 2 images in 1 group, see {near}\n" in call("build")
     said: dict[str, Any] = json.loads(call("build", "--json"))
     assert said["near"] == {"images": 2, "groups": 1, "report": str(near)}
     states = {row["stage"]: row["state"] for row in json.loads(call("status", "--json"))}

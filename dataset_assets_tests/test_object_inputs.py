@@ -17,6 +17,7 @@ from dataset_assets.posts.files import are_settled, list_files
 from dataset_assets.posts.index import find_changes, index_records
 from dataset_assets.progress import Silence
 from dataset_assets.settings import Settings
+from dataset_assets.status import judge_all
 from dataset_assets.storage.location import find_files
 from dataset_assets.storage.objects import ObjectPath
 from dataset_assets.trainer.metadata import write_trainer_metadata
@@ -246,6 +247,13 @@ def test_an_input_of_trainer_metadata_that_cannot_be_read_is_named(
     settings = settings_in_store(tmp_path / "store", object_root)
     make_all(settings)
     before = made_of(settings)
+    object_proxy.fail("error", "HEAD", r"meta_lat.json\b", times=1000, **fault)
+    with (
+        open_dataset(settings) as dataset,
+        pytest.raises(SourceError, match=rf"^source {object_root}/meta_lat.json: cannot be read: "),
+    ):
+        judge_all(dataset)  # nothing is stale for a store's fault
+    object_proxy.forget()
     for name in ("meta_lat.json", "meta_lat.jsonl"):
         put(object_root / name, (object_root / name).read_bytes() + b" ")
         object_proxy.fail("error", target=rf"{name}\b", times=1000, **fault)

@@ -14,7 +14,7 @@ from math import ceil, inf
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from dataset_assets.catalog.database import Catalog
 from dataset_assets.errors import CatalogError, StorageError
@@ -23,6 +23,7 @@ from dataset_assets.storage.lock import WAIT_SECONDS, Confirm, FileLocks, Locks
 
 _BUILD = "build"
 _DATASET = "dataset"
+_AGAIN_SECONDS = 5  # for a server to end the session that had a lost lock
 
 
 def open_locks(catalog: Catalog, layout: Layout) -> Locks:
@@ -95,7 +96,7 @@ class _Session:
         self._patient = False  # whether the session has settings of one that waits
 
     def __enter__(self) -> Self:
-        self._connection = self._connect()
+        self._connect()
         return self
 
     def __exit__(
@@ -141,9 +142,11 @@ class _Session:
         except CatalogError:
             if not self._connection.invalidated:
                 raise
-        lost, self._connection, self._patient = self._connection, self._connect(), False
+        lost, before, self._patient = self._connection, self._number, False
+        self._connect()
         lost.close()
-        if not self._ask(self._server.TAKE_LOCK[False], name=name):
+        self._ask(self._server.END_SESSION, session=before)  # a server that has not missed it keeps the lock for it
+        if not self.wait(name, _AGAIN_SECONDS):
             holder = self.find_holder(name) or "a process that just ended"
             raise CatalogError(
                 f"catalog {self._catalog.name}: {name} was lost with its connection, and {holder} has taken it: "
@@ -155,9 +158,10 @@ class _Session:
         found = self._ask(self._server.FIND_HOLDER, name=name)
         return str(found).replace("dataset-assets", "process", 1) if found else ""
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> None:
         with self._catalog.explaining():
-            return self._catalog.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection = self._catalog.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._number = str(self._ask(self._server.FIND_SESSION))
 
     def _ask(self, statement: str, **values: str) -> Any:
         with self._catalog.explaining():

@@ -36,6 +36,10 @@ RESET_PATIENCE = (
     "WHERE name IN ('lock_timeout', 'statement_timeout', 'client_connection_check_interval')"
 )
 LONGEST_PATIENCE = 2**31 - 1  # milliseconds
+# Who a session is, as its process's number alone may be given again; and its end, where the server has not missed it.
+_SESSION = "pid || ' ' || extract(epoch FROM backend_start)"
+FIND_SESSION = f"SELECT {_SESSION} FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+END_SESSION = f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {_SESSION} = :session"
 UNLOCK_ALL = "SELECT pg_advisory_unlock_all()"
 FIND_HOLDER = (
     "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND granted "

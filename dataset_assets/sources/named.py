@@ -18,7 +18,7 @@ from dataset_assets.sources.slices import ChangedError, Slice
 from dataset_assets.sources.walk import FileState
 from dataset_assets.storage.location import Location, make_location
 from dataset_assets.storage.objects import BLOCK, ObjectPath, ObjectStatus
-from dataset_assets.storage.patterns import cut_pattern, fits, has_pattern
+from dataset_assets.storage.patterns import cut_pattern, fits, fixed_start, has_pattern
 from dataset_assets.storage.store import is_url
 
 _AHEAD = 1 << 18  # bytes that are read at once after a jump; while there is none, more and more, up to BLOCK
@@ -122,7 +122,7 @@ def pin(place: Location) -> Location:
     try:
         return NamedObject(place.url, look_up(place))
     except OSError as error:
-        raise _explain(place, error.strerror or str(error)) from None
+        raise _explain(place, error.strerror or str(error)) from error
 
 
 def find_time(place: Location) -> float:
@@ -140,9 +140,8 @@ def _find_objects(url: str) -> Iterator[NamedObject]:
             found[name] = look_up(folder / name)
         else:
             deep = len(wanted) > 1 or wanted == ["**"]
-            found = {
-                path: state for path, state in list_objects(folder, deep=deep) if path == name or _means(wanted, path)
-            }
+            listing = list_objects(folder, deep=deep, prefix=fixed_start(wanted[0]))
+            found = {path: state for path, state in listing if path == name or _means(wanted, path)}
     except FileNotFoundError:
         return
     except OSError as error:

@@ -67,9 +67,10 @@ class ObjectFile:
         return self._window[at : at + size]
 
 
-def list_objects(folder: ObjectPath, *, deep: bool = True) -> Iterator[tuple[str, FileState]]:
+def list_objects(folder: ObjectPath, *, deep: bool = True, prefix: str = "") -> Iterator[tuple[str, FileState]]:
     """Yield every object below a folder by its path there, or only those directly in it, in the store's order.
 
+    `prefix` is what these paths begin with, as far as that is known: a store with pages lists no others.
     Only one page of the listing is in memory, as far as the library of the store lets it. A path that ends in a / is
     what some programs put in a folder's place. Raises OSError.
     """
@@ -81,7 +82,7 @@ def list_objects(folder: ObjectPath, *, deep: bool = True) -> Iterator[tuple[str
     more: dict[str, str] = {} if deep else {"Delimiter": "/"}
     while True:
         with calling(folder.url):
-            page = store.call_s3("list_objects_v2", Bucket=bucket, Prefix=start, **more)
+            page = store.call_s3("list_objects_v2", Bucket=bucket, Prefix=start + prefix, **more)
         for found in page.get("Contents", ()):
             yield found["Key"][len(start) :], _describe(found["Size"], found, found["Key"])
         if not page.get("IsTruncated"):

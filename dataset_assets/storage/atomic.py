@@ -5,6 +5,7 @@ leaves at most a temporary file, which `sweep` removes; no reader takes one for 
 by their exact names.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from dataset_assets.storage.upload import Upload
 
 TEMPORARY_SUFFIX = ".writing"
 _COPIED = 1 << 20  # bytes at a time
+_TRIES = 3
 _TEMPORARY = re.compile(rf"\..+\.(\d+){re.escape(TEMPORARY_SUFFIX)}", re.DOTALL)  # name and process id, see `writing`
 
 
@@ -52,8 +54,7 @@ def _sending(path: ObjectPath) -> Iterator[BinaryIO]:
 def _renaming(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with _open_below(path.parent, temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -63,6 +64,15 @@ def _renaming(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # where it was never made, why is being raised already
             temporary.unlink()
+
+
+def _open_below(folder: Path, path: Path) -> BinaryIO:
+    """Open a new file for writing, in a folder that is made where it is not there."""
+    for _ in range(_TRIES):
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # `remove` took the folder, which was empty just then
+            return path.open("wb")
+    raise FileNotFoundError(errno.ENOENT, "its folder is removed again and again")
 
 
 def write_bytes(path: Location, data: bytes) -> None:

@@ -3,11 +3,13 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Self
 
 import pytest
 from sqlalchemy import URL
@@ -317,6 +319,50 @@ def test_a_wait_is_not_cut_short_by_what_the_database_allows_a_statement(
         assert waiting.result(60) == "worked"
 
 
+class Wire:
+    """A way to a server that can lose its clients without a word to the server, as routers do."""
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        name = ".s.PGSQL.5432"
+        self._target = str(server.folder / name)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(folder / name))
+        self._listener.listen()
+        self._clients: list[socket.socket] = []
+        self._servers: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in (self._listener, *self._clients, *self._servers):
+            with suppress(OSError):  # it was cut
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def cut(self) -> None:
+        """Lose whom it has so far."""
+        for client in self._clients:
+            client.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # it is closed
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._target)
+                self._clients.append(client)
+                self._servers.append(server)
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+
+
 def test_a_lock_that_was_lost_is_taken_again_where_nobody_has_it(
     locks: ServerLocks, postgres: URL, postgres_server: Server
 ) -> None:
@@ -331,6 +377,23 @@ def test_a_lock_that_was_lost_is_taken_again_where_nobody_has_it(
     assert second.stdout is not None
     assert second.stdout.readline() == "held\n"
     second.communicate(timeout=60)
+
+
+def test_a_lock_that_the_server_keeps_for_a_connection_that_is_gone_is_taken_again(
+    tmp_path: Path, postgres: URL, postgres_server: Server
+) -> None:
+    with Wire(tmp_path, postgres_server) as wire:
+        url = postgres.set(query={"host": str(tmp_path)})
+        with closing(Catalog(url)) as catalog, ServerLocks(catalog).waiting("asking") as confirm:
+            wire.cut()
+            confirm()
+            second = wait(postgres, "asking")
+            see_queue(postgres_server, 1)
+            confirm()
+
+        assert second.stdout is not None
+        assert second.stdout.readline() == "held\n"
+        second.communicate(timeout=60)
 
 
 def test_a_lock_that_was_lost_to_another_is_told(locks: ServerLocks, postgres: URL, postgres_server: Server) -> None:
