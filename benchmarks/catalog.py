@@ -224,6 +224,7 @@ def compare(folder: Path, sizes: list[int]) -> dict[str, dict[int, dict[str, Too
             command = [sys.executable, __file__, "--folder", str(below), "--rows", str(rows), "--only", name]
             said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             measured[rows] = {one: Took(*took) for one, took in json.loads(said.splitlines()[-1]).items()}
+            print(f"{name}, {rows:,}: {said.splitlines()[-1]}", file=sys.stderr, flush=True)
             shutil.rmtree(below)
     return found
 
@@ -258,6 +259,16 @@ def write_report(found: dict[str, dict[int, dict[str, Took]]]) -> str:
     for operation in operations:
         cells = [found[name][rows][operation] for name, rows in columns]
         lines.append(f"| {operation} | " + " | ".join(f"{one.wall:.2f} ({one.cpu:.2f})" for one in cells) + " |")
+    lines += [
+        "",
+        "## CPU seconds a million images",
+        "",
+        "| | " + " | ".join(f"{name}, {rows:,}" for name, rows in columns) + " |",
+        "|---|" + "--:|" * len(columns),
+    ]
+    for operation in operations:
+        each = (found[name][rows][operation].cpu / rows * 1_000_000 for name, rows in columns)
+        lines.append(f"| {operation} | " + " | ".join(f"{seconds:.2f}" for seconds in each) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -80,7 +80,7 @@ class DrawJob:
 
     @property
     def timeout_seconds(self) -> float:
-        """How long the pictures of one image may take."""
+        """How long the pictures of one image may take, without the time for which it waits for its bytes."""
         return self.settings.timeout_seconds
 
     def prepare(self) -> Callable[[DrawTask], str]:
@@ -91,8 +91,7 @@ class DrawJob:
 
         def answer(task: DrawTask) -> str:
             try:
-                with waiting():
-                    data = read_image(task.where, self.sources)
+                data = read_image(task.where, self.sources)
                 pictures = draw(data, task.size, task.drawings, self.settings)
             except SampleError as error:
                 return str(error)
@@ -121,7 +120,8 @@ def read_image(where: Where, sources: Mapping[str, Reader]) -> bytes:
             return data
         case Slice():
             try:
-                return read_part(where.path, where.offset, where.size)
+                with waiting():
+                    return read_part(where.path, where.offset, where.size)
             except OSError as error:
                 raise SampleError(DropReason.UNREADABLE, f"{where.path}: {error.strerror or error}") from None
         case _:

@@ -4,6 +4,7 @@ The first message says that it has started; then one message a task follows, in 
 does wrong is an answer; anything else ends the process with a Failure as its last message.
 """
 
+import signal
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from dataset_assets.processes import end_with_parent
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.base import Reader
-from dataset_assets.sources.waiting import Shared, tell_waits, waiting
+from dataset_assets.sources.waiting import Shared, tell_waits
 
 Task_contra = TypeVar("Task_contra", contravariant=True)
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -68,7 +69,7 @@ class CropJob:
 
     @property
     def timeout_seconds(self) -> float:
-        """How long one image may take when it has been read."""
+        """How long one image may take, without the time for which it waits for its source."""
         return self.settings.timeout_seconds
 
     def prepare(self) -> Callable[[CropTask], Crop | Drop]:
@@ -83,8 +84,7 @@ class CropJob:
         def answer(task: CropTask) -> Crop | Drop:
             data = None
             try:
-                with waiting():
-                    data = self.sources[task.source].read(task.uri, task.version)
+                data = self.sources[task.source].read(task.uri, task.version)
                 return make_crop(data, task, self.settings)
             except SampleError as error:
                 return _drop(error.reason, error.detail, data)
@@ -99,6 +99,15 @@ class CropJob:
             return Drop(reason=DropReason.UNREADABLE, detail=loss.detail)
         timeout = self.timeout_seconds if loss.timed_out else 0
         return Drop(reason=DropReason.DECODE_ERROR, detail=loss.detail, passing=loss.killed, timeout=timeout)
+
+
+def describe_end(code: int | None) -> str:
+    """Return how a process ended that has this exit code, if any."""
+    if code is None:
+        return "closed its pipe"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was ended by {signal.Signals(-code).name if -code in set(signal.Signals) else f'signal {-code}'}"
 
 
 def work(tasks: Connection, answers: Connection, job: Job[Any, Any], waits: Shared) -> None:

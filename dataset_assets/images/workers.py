@@ -20,8 +20,8 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from dataset_assets.errors import DatasetError, StorageError
-from dataset_assets.images.worker import CropJob, Failure, Job, Loss, Started, work
+from dataset_assets.errors import DatasetError, SourceError, StorageError
+from dataset_assets.images.worker import CropJob, Failure, Job, Loss, Started, describe_end, work
 from dataset_assets.processes import ignored_by_children, prepare_forks
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
@@ -41,6 +41,7 @@ _PIPE = 1 << 20  # bytes: room for the answers of a nap
 _ROOM = 1 << 15  # bytes of tasks that wait at a worker: half of what the smallest pipe of today's systems holds
 READ_SECONDS = 600.0  # that a source may take, or timeout_seconds where those are more: a store's tries take minutes
 _START_SECONDS = 300.0  # for a process to import what it needs
+_LATE = 4  # reads in a row that take too long, at least: then it is no matter of the images
 _STARTS = 3  # of a worker, where the system ended those before: it does so when memory runs out
 
 
@@ -88,6 +89,7 @@ class Workers(Generic[Task, Answer]):
         self._returned: deque[_Item[Task, Answer]] = deque()
         self._pace = inf  # seconds a task, about
         self._lost_starts = 0
+        self._late = 0  # reads that took too long, since the last answer
         self._stopped = False
         self._selector = DefaultSelector()
         self._wake: list[int] = []  # what ends waiting: where a byte is written, and where it is read
@@ -122,8 +124,8 @@ class Workers(Generic[Task, Answer]):
 
         Takes tasks only as far ahead as the workers need, so `tasks` may be endless. A crash or `timeout_seconds` costs
         one task, and so does a source that is waited for longer than READ_SECONDS: the job says what its answer is
-        then. Any other fault of a worker is raised here: its DatasetError, else a RuntimeError with its traceback. One
-        run at a time.
+        then. Where this happens to one read after the other it is raised, a SourceError; so is any other fault of a
+        worker: its DatasetError, else a RuntimeError with its traceback. One run at a time.
         """
         if self._busy():
             raise RuntimeError("the run before this one has not ended")
@@ -231,13 +233,16 @@ class Workers(Generic[Task, Answer]):
         """Return for how many seconds more we wait for a message of a worker, and whether it waits for its source."""
         read = worker.waits.value
         waiting = worker.started and read == WAITS
-        least = READ_SECONDS if waiting else 0 if worker.started else _START_SECONDS
-        return max(worker.since, read) + max(least, self._job.timeout_seconds) - monotonic(), waiting
+        limit = self._job.timeout_seconds if worker.started else max(_START_SECONDS, self._job.timeout_seconds)
+        return max(worker.since, read) + (self._read_seconds if waiting else limit) - monotonic(), waiting
+
+    @property
+    def _read_seconds(self) -> float:
+        return max(READ_SECONDS, self._job.timeout_seconds)
 
     def _explain_late(self, *, waiting: bool) -> Loss:
         """Return how a worker is lost whose time is over."""
-        limit = self._job.timeout_seconds
-        said = f"{max(READ_SECONDS, limit):g} seconds to read" if waiting else f"{limit:g} seconds"
+        said = f"{self._read_seconds:g} seconds to read" if waiting else f"{self._job.timeout_seconds:g} seconds"
         return Loss(detail=f"took longer than {said}", timed_out=True, waiting=waiting)
 
     def _receive(self, worker: _Worker[Task, Answer]) -> None:
@@ -260,6 +265,7 @@ class Workers(Generic[Task, Answer]):
             case Failure():
                 raise RuntimeError(f"an image worker failed\n\n{message.traceback}")
             case _:
+                self._late = 0
                 worker.jobs.popleft().answer.append(message)
 
     def _measure(self, seconds: float) -> float:
@@ -276,10 +282,19 @@ class Workers(Generic[Task, Answer]):
             self._returned.extend(worker.jobs)
             self._judge_start(code, timed_out=late is not None)
         elif worker.jobs:
-            loss = late or Loss(detail=f"the worker process {_describe(code)}", killed=code == -signal.SIGKILL)
+            loss = late or Loss(detail=f"the worker process {describe_end(code)}", killed=code == -signal.SIGKILL)
             item = worker.jobs.popleft()
             item.answer.append(self._job.fail(item.task, loss))
             self._returned.extend(worker.jobs)
+            self._judge_late(loss)
+
+    def _judge_late(self, loss: Loss) -> None:
+        """Count a read that took too long; raise SourceError where so many in a row are no matter of the images."""
+        self._late += loss.timed_out and loss.waiting
+        if self._late >= max(_LATE, 2 * self._count):
+            said = f"{self._late} reads in a row took longer than {self._read_seconds:g} seconds"
+            self._late = 0  # who tries again begins anew
+            raise SourceError(f"{said}: do the sources' stores and disks answer?")
 
     def _judge_start(self, code: int | None, *, timed_out: bool) -> None:
         """Count a worker that did not start, and was ended with this code; raise what is wrong unless it may pass."""
@@ -289,10 +304,10 @@ class Workers(Generic[Task, Answer]):
             self._lost_starts += 1
             if self._lost_starts < _STARTS:
                 return
-            ended = f"{_describe(code)} while it was starting"
+            ended = f"{describe_end(code)} while it was starting"
         else:
             raise RuntimeError(
-                f"an image worker {_describe(code)} while it was starting; does the program's main module "
+                f"an image worker {describe_end(code)} while it was starting; does the program's main module "
                 'have `if __name__ == "__main__":`?'
             )
         raise StorageError(f"an image worker {ended}: is there enough memory? Fewer workers need less")
@@ -327,12 +342,3 @@ class CropWorkers(Workers[CropTask, Crop | Drop]):
 
     def __init__(self, count: int, settings: ImageSettings, sources: Mapping[str, Reader]) -> None:
         super().__init__(count, CropJob(settings=settings, sources=dict(sources)))
-
-
-def _describe(code: int | None) -> str:
-    """Return how a process ended."""
-    if code is None:
-        return "closed its pipe"
-    if code >= 0:
-        return f"ended with exit code {code}"
-    return f"was ended by {signal.Signals(-code).name if -code in set(signal.Signals) else f'signal {-code}'}"

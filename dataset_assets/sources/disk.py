@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from dataset_assets.sources.slices import ChangedError, Wanted
+from dataset_assets.sources.waiting import waiting
 from dataset_assets.sources.walk import Files, FileState, look_at, state_of, walk
 
 _USUAL = 1 << 14  # bytes
@@ -63,7 +64,7 @@ class DiskTree:
 
     def read(self, path: str, version: str) -> bytes:
         """Return a whole file. Raises OSError: ChangedError where it is not `version`."""
-        with Path(self._absolute(path)).open("rb") as file:
+        with waiting(), Path(self._absolute(path)).open("rb") as file:  # the disk may be another machine's
             data = file.read()
             now = state_of(os.fstat(file.fileno())).version
         if now != version:

@@ -92,7 +92,7 @@ def list_objects(folder: ObjectPath, *, deep: bool = True, prefix: str = "") -> 
 
 def look_up(path: ObjectPath) -> FileState:
     """Return what a store says of an object now. Raises OSError, SourceError where the store says nothing at all."""
-    with _reaching(path), calling(path.url):
+    with waiting(), _reaching(path), calling(path.url):
         info = path.store.info(_name(path))
         if info["type"] != "file":
             raise FileNotFoundError

@@ -13,6 +13,7 @@ from dataset_assets.errors import DropReason, SampleError
 from dataset_assets.sources.bucket import BucketTree
 from dataset_assets.sources.disk import DiskTree
 from dataset_assets.sources.slices import ChangedError, Handle, Wanted
+from dataset_assets.sources.waiting import waiting
 from dataset_assets.sources.walk import FileState
 from dataset_assets.storage.location import Location
 from dataset_assets.storage.objects import ObjectPath
@@ -99,7 +100,8 @@ def find_folder(place: Location, *, again: bool = False) -> Location:
 @lru_cache
 def _find_prefix(place: ObjectPath) -> ObjectPath:
     """Return the same of an object. It is not asked for of every image, which would be too often."""
-    return place.parent if PurePosixPath(place.name).suffix and place.is_file() else place
+    with waiting():
+        return place.parent if PurePosixPath(place.name).suffix and place.is_file() else place
 
 
 def tell_loss(error: OSError, whose: str = "") -> SampleError:

@@ -24,6 +24,10 @@ _OF_ONE = (  # an answer that came late or not to its end
     ("aiohttp", "ClientPayloadError"),
     ("fsspec.exceptions", "FSTimeoutError"),
 )
+_LATE = (  # no answer at all, for as long as the library waits for one
+    ("botocore.exceptions", "ReadTimeoutError"),
+    ("fsspec.exceptions", "FSTimeoutError"),
+)
 _OF_ALL = (  # no credentials, no connection, no such place
     ("botocore.exceptions", "BotoCoreError"),
     ("aiohttp", "ClientConnectorError"),
@@ -64,6 +68,11 @@ def is_of_store(error: BaseException) -> bool:
         if status or find_code(one):
             return status >= _BROKEN or status == _TOO_MANY or find_code(one) in _CODES
     return False
+
+
+def is_late(error: BaseException) -> bool:
+    """Return whether an answer was waited for in vain. Said of one object, it is not about the store."""
+    return any(isinstance(one, (TimeoutError, *_find(_LATE))) for one in _chain(error))
 
 
 def find_status(error: BaseException) -> int:

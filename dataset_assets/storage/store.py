@@ -6,6 +6,7 @@ the first object is touched.
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dataset_assets.errors import StorageError
-from dataset_assets.storage.faults import find_code, is_of_store, list_foreign, say
+from dataset_assets.storage.faults import find_code, is_late, is_of_store, list_foreign, say
 
 CONNECTIONS = 32  # of a process with a store, at a time
 
@@ -21,9 +22,14 @@ _S3 = ("s3", "s3a")
 _KNOWN = (*_S3, "gs", "gcs", "abfs", "az", "memory")  # kinds of URL; the last is of this process, for tests
 _EXAMPLE = "a URL such as s3://bucket/folder"
 
-# Seconds; and how often botocore tries a request, with longer and longer waits. The environment comes first.
+# Seconds; and how often botocore tries a request again, with longer and longer waits: 6 tries of a store that takes
+# requests and never answers take 6 to 7 minutes, less than READ_SECONDS of images/workers.py. The environment is first.
 _LIMITS = {"connect_timeout": 10, "read_timeout": 60, "max_pool_connections": CONNECTIONS}
 _RETRIES = {"mode": "standard", "max_attempts": 5}
+
+MOST_LATE = 4  # requests to a bucket, one after the other, that are never answered: then it is no matter of the objects
+
+_late: Counter[str] = Counter()  # by this process, since the bucket last answered
 
 
 class ObjectError(OSError, StorageError):
@@ -34,6 +40,10 @@ class ObjectError(OSError, StorageError):
 
     def __str__(self) -> str:
         return f"{self.filename}: {self.strerror}"
+
+
+class _LateError(OSError):
+    """An answer that was waited for in vain. No TimeoutError: s3fs would try that again."""
 
 
 class OutageError(ObjectError):
@@ -74,7 +84,8 @@ def open_store(protocol: str, _process: int) -> Any:
         with calling(f"{protocol}://"):
             store = fsspec.filesystem(protocol, **options)
             if protocol in _S3:
-                store.connect()  # no request is made; what is wrong with the environment is said here
+                client = store.connect()  # no request is made; what is wrong with the environment is said here
+                client.meta.events.register("after-call-error.s3", _give_up_late)
             return store
     except ImportError as error:
         needed = "pip install 'dataset_assets[s3]'" if protocol in _S3 else "fsspec says what"
@@ -86,16 +97,40 @@ def open_store(protocol: str, _process: int) -> Any:
 @contextmanager
 def calling(url: str) -> Iterator[None]:
     """Raise whatever a store's library raises in the block as an OSError."""
+    bucket = urlsplit(url).netloc
     try:
         yield
     except ObjectError:
         raise
     except FileNotFoundError as error:
+        _late.pop(bucket, None)
         if error.__cause__ is not None and find_code(error.__cause__) == "NoSuchBucket":
             raise OutageError(errno.ENOENT, f"there is no bucket {urlsplit(url).netloc}", url) from None
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url) from error
     except BaseException as error:
         if not isinstance(error, (OSError, *list_foreign())):
             raise
-        kind = OutageError if is_of_store(error) else ObjectError
+        kind = OutageError if is_of_store(error) or _count_late(bucket, error) else ObjectError
         raise kind(getattr(error, "errno", None) or errno.EIO, say(error), url) from error
+    _late.pop(bucket, None)
+
+
+def _count_late(bucket: str, error: BaseException) -> bool:
+    """Count an answer that did not come; return whether so many in a row are no matter of the objects."""
+    if not is_late(error):
+        _late.pop(bucket, None)
+        return False
+    _late[bucket] += 1
+    if _late[bucket] < MOST_LATE:
+        return False
+    _late.pop(bucket, None)  # who tries again begins anew
+    return True
+
+
+def _give_up_late(exception: Exception, **_: object) -> None:
+    """Raise what s3fs takes for final where botocore got no answer in all its tries: s3fs would begin them 25 times.
+
+    The bytes of an answer that has begun are none of this: s3fs asks for them again where they end early.
+    """
+    if is_late(exception):
+        raise _LateError(errno.EIO, say(exception)) from exception

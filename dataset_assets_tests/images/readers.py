@@ -8,6 +8,7 @@ from typing import Never
 from dataset_assets.errors import DropReason, SampleError, SourceError
 from dataset_assets.images import pipeline
 from dataset_assets.records import CropTask
+from dataset_assets.sources.waiting import waiting
 from dataset_assets_tests.photos import jpeg
 
 
@@ -28,9 +29,13 @@ class Reader:
                 vars(pipeline)["decode"] = _hang  # of this process, which has to be killed for it
                 return b""
             case "stuck":
+                with waiting():
+                    time.sleep(3600)
+            case "unpacks":
                 time.sleep(3600)
             case "slow":
-                time.sleep(4)
+                with waiting():
+                    time.sleep(4)
                 return jpeg(120, 90, seed=int(version))
             case "missing":
                 raise SampleError(DropReason.UNREADABLE, "no such file")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count, islice
 from multiprocessing import active_children
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from dataset_assets.images.worker import Loss
 from dataset_assets.images.workers import CropWorkers, Workers
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
+from dataset_assets.sources.folder import FolderSource
 from dataset_assets_tests.images.readers import Reader, Stillborn, task
 
 SOURCES = {"test": Reader()}
@@ -136,6 +138,44 @@ def test_a_source_that_hangs_costs_one_image_that_is_tried_again(monkeypatch: py
     assert results[1] == Drop(reason=DropReason.UNREADABLE, detail="took longer than 3 seconds to read")
     assert DropReason.UNREADABLE.passing
     assert [results[index] for index in (0, 2)] == [crop_of(tasks[index]) for index in (0, 2)]
+
+
+def test_a_source_that_hangs_for_one_image_after_the_other_is_no_matter_of_the_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers_module, "READ_SECONDS", 1)
+    line = r"^4 reads in a row took longer than 1 seconds: do the sources' stores and disks answer\?$"
+
+    with CropWorkers(1, ImageSettings(timeout_seconds=1), SOURCES) as pool, pytest.raises(SourceError, match=line):
+        list(pool.run(task(slot, "stuck") for slot in range(20)))
+
+
+def test_a_file_that_is_waited_for_is_one_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "READ_SECONDS", 2)
+    os.mkfifo(tmp_path / "a.jpg")  # to open it takes until somebody writes
+
+    with CropWorkers(1, ImageSettings(timeout_seconds=1), {"test": FolderSource(path=tmp_path)}) as pool:
+        ((_, drop),) = pool.run([task(0, "a.jpg")])
+
+    assert drop == Drop(reason=DropReason.UNREADABLE, detail="took longer than 2 seconds to read")
+
+
+def test_an_answer_between_reads_that_hang_begins_their_count_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "READ_SECONDS", 2)
+    monkeypatch.setattr(workers_module, "_LATE", 2)
+    uris = ["stuck", "empty", "stuck"]
+
+    with CropWorkers(1, ImageSettings(timeout_seconds=2), SOURCES) as pool:
+        reasons = [drop.reason for _, drop in pool.run(map(task, count(), uris)) if isinstance(drop, Drop)]
+
+    assert reasons == [DropReason.UNREADABLE, DropReason.EMPTY_FILE, DropReason.UNREADABLE]
+
+
+def test_what_a_source_does_with_what_came_is_no_waiting() -> None:
+    with CropWorkers(1, ImageSettings(timeout_seconds=2), SOURCES) as pool:
+        ((_, drop),) = pool.run([task(0, "unpacks")])
+
+    assert drop == Drop(reason=DropReason.DECODE_ERROR, detail="took longer than 2 seconds", timeout=2)
 
 
 def test_a_taker_that_is_slower_than_the_limit_costs_nothing() -> None:

@@ -4,11 +4,17 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from dataset_assets.errors import DropReason
+import pytest
+
+from dataset_assets.errors import DropReason, SourceError
 from dataset_assets.records import Header
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.folder import FolderSource
 from dataset_assets.sources.headers import Found, read_headers
+from dataset_assets.storage import store
+from dataset_assets.storage.objects import ObjectPath
+from dataset_assets_tests.fakes.object_proxy import ObjectProxy
+from dataset_assets_tests.fakes.silent_server import SilentServer
 from dataset_assets_tests.photos import encoded, jpeg, photo
 
 READERS: set[int] = set()
@@ -71,3 +77,23 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "a.jpg")
 
     assert read(FolderSource(path=tmp_path), ["a.jpg"])[0] != plain(1, 1)
+
+
+def test_a_store_that_takes_requests_and_never_answers_is_no_matter_of_its_objects(
+    object_proxy: ObjectProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(store._LIMITS, "read_timeout", 1)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    files = [("a", f"{number}.jpg", "10-tag") for number in range(100)]
+    source = FolderSource(path=ObjectPath("s3://silent/raw"))
+    store.open_store.cache_clear()
+    try:
+        with SilentServer() as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+            with pytest.raises(
+                SourceError, match=r"^source s3://silent/raw/\d+\.jpg: cannot be read: Read timeout on "
+            ):
+                list(read_headers(1, ImageSettings(), {"a": source}, files))
+            assert server.connections <= len(files)
+    finally:
+        store.open_store.cache_clear()

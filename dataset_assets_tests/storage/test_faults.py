@@ -7,7 +7,7 @@ from typing import Any
 import botocore.exceptions as boto  # type: ignore[import-untyped]
 import pytest
 
-from dataset_assets.storage.faults import find_status, is_of_store, say
+from dataset_assets.storage.faults import find_status, is_late, is_of_store, say
 from dataset_assets.storage.store import ObjectError, OutageError, calling
 
 
@@ -95,6 +95,22 @@ def test_errors_of_other_stores_are_lines(
 def test_a_defect_stays_itself() -> None:
     with pytest.raises(ZeroDivisionError), calling("s3://bucket/one"):
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("error", "late"),
+    [
+        (boto.ReadTimeoutError(endpoint_url="http://127.0.0.1:9"), True),
+        (caused(OSError(errno.EIO, "no"), boto.ReadTimeoutError(endpoint_url="http://127.0.0.1:9")), True),
+        (TimeoutError(), True),
+        (boto.IncompleteReadError(actual_bytes=1, expected_bytes=2), False),
+        (boto.HTTPClientError(error="reset"), False),
+        (answer(408), False),
+    ],
+    ids=repr,
+)
+def test_an_answer_that_never_came_is_told_from_one_that_is_bad(error: BaseException, *, late: bool) -> None:
+    assert is_late(error) == late
 
 
 def test_the_status_of_an_answer_is_found_in_what_it_came_of() -> None:
