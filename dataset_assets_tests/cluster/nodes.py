@@ -60,6 +60,7 @@ class Cluster:
             "PYTHONPATH": str(ROOT),
             "DATASET_CONFIG": str(config),
             "DAGSTER_HOME": str(self.home),
+            "DAGSTER_EVENT_BATCH_SIZE": "100",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self._mark,
             "RAY_API_SERVER_ADDRESS": self.address,
