@@ -38,6 +38,7 @@ OF_OTHERS = {  # environment variables, by who reads them
     "DATASET_NODE": "dataset_assets/defs/partitions.py",
     "OPENROUTER_API_KEY": "dataset_assets/settings/captions.py",
     "DAGSTER_HOME": "dagster",
+    "DAGSTER_EVENT_BATCH_SIZE": "dagster",
     "RAY_AUTH_MODE": "ray",
     "RAY_AUTH_TOKEN": "ray",
     "RAY_API_SERVER_ADDRESS": "ray",
