@@ -271,6 +271,7 @@ def test_a_store_that_is_not_there_is_said_in_a_line(
 
     assert refused.returncode != 0
     assert said in refused.stderr.splitlines()[-1]
+    assert refused.stderr.splitlines()[-1].lower().startswith("error: ")
     assert "secret" not in refused.stderr
     assert "Traceback" not in refused.stderr
 

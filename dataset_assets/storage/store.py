@@ -38,8 +38,13 @@ class ObjectError(OSError, StorageError):
     It is an OSError for those who say what they could not do then, and where nobody does it is one line by itself.
     """
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message in its one line: the arguments are an OSError's."""
+        return (f"{self.filename}: {self.strerror}",)
+
     def __str__(self) -> str:
-        return f"{self.filename}: {self.strerror}"
+        return self.lines[0]
 
 
 class _LateError(OSError):

@@ -73,3 +73,10 @@ def test_any_answer_begins_the_count_anew(url: str, answer: OSError | None) -> N
         else:
             with pytest.raises(OSError, match=r"s3://late/one"), calling(url):
                 raise answer
+
+
+def test_what_a_store_did_is_one_line_that_begins_with_its_place() -> None:
+    error = ObjectError(errno.EIO, "it did not answer", "s3://bucket/one")
+
+    assert error.lines == ("s3://bucket/one: it did not answer",)
+    assert str(error) == error.lines[0]
