@@ -26,10 +26,12 @@ from dataset_assets_tests.postgres import Server
 ASK = """
 import sys
 from dataset_assets.captions.chat.ask import ask_captions
+from dataset_assets.catalog import locks
 from dataset_assets.dataset import open_dataset
 from dataset_assets.errors import CatalogError
 from dataset_assets.settings import load_settings
 
+locks._AGAIN_SECONDS = 0  # else it would have the lock again when the other is done, which is soon
 with open_dataset(load_settings(sys.argv[1])) as dataset:
     try:
         ask_captions(dataset, dataset.settings.captions.chats[0], [sys.argv[2]])
