@@ -81,6 +81,7 @@ class ServerLocks:
         What the block is given takes it again where it was lost with its connection and is still free.
         """
         with _Session(self._catalog) as session:
+            session.identify()
             session.wait(name, inf)
             yield partial(session.confirm, name)
 
@@ -94,6 +95,7 @@ class _Session:
         self._catalog = catalog
         self._server = postgres
         self._patient = False  # whether the session has settings of one that waits
+        self._identity = ""  # who the session is to the server, once `identify` has asked
 
     def __enter__(self) -> Self:
         self._connect()
@@ -131,8 +133,12 @@ class _Session:
             return False
         return True
 
+    def identify(self) -> None:
+        """Ask the server who this session is, which `confirm` has to know of one that was lost."""
+        self._identity = str(self._ask(self._server.FIND_SESSION))
+
     def confirm(self, name: str) -> None:
-        """See that a lock is still held; one that was lost with its connection is taken again.
+        """See that a lock is still held; one that was lost with its connection is taken again. `identify` comes first.
 
         Raises CatalogError, naming the process, where another one has it by now.
         """
@@ -142,9 +148,10 @@ class _Session:
         except CatalogError:
             if not self._connection.invalidated:
                 raise
-        lost, before, self._patient = self._connection, self._number, False
+        lost, before, self._patient = self._connection, self._identity, False
         self._connect()
         lost.close()
+        self.identify()
         self._ask(self._server.END_SESSION, session=before)  # a server that has not missed it keeps the lock for it
         if not self.wait(name, _AGAIN_SECONDS):
             holder = self.find_holder(name) or "a process that just ended"
@@ -161,7 +168,6 @@ class _Session:
     def _connect(self) -> None:
         with self._catalog.explaining():
             self._connection = self._catalog.connect().execution_options(isolation_level="AUTOCOMMIT")
-        self._number = str(self._ask(self._server.FIND_SESSION))
 
     def _ask(self, statement: str, **values: str) -> Any:
         with self._catalog.explaining():

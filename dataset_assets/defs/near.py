@@ -48,12 +48,9 @@ def make_near_duplicates(settings: Settings) -> dg.AssetsDefinition:
                 lambda: find_near_duplicates(dataset, force=config.force, progress=progress),
                 "near duplicates were not looked for yet",
             )
-            pictures = (
-                draw_or_carry(context, outcome, lambda: show_strip("groups_seen", show_groups(dataset)))
-                if outcome
-                else {}
-            )
         if outcome:
+            with failing():
+                pictures = draw_or_carry(context, outcome, lambda: show_strip("groups_seen", show_groups(dataset)))
             yield as_result(
                 outcome,
                 {

@@ -88,11 +88,16 @@ def _number(names: dict[str, Location]) -> dict[str, int]:
 
 def _look_at(number: int, name: str, path: Location) -> RecordFile:
     try:
-        status, modified = path.stat(), find_time(path)
+        status = path.stat()
     except OSError:  # reading it says why
         return RecordFile(number=number, name=name, path=path, size=-1, stamp=0, modified=0)
     return RecordFile(
-        number=number, name=name, path=path, size=status.st_size, stamp=status.st_mtime_ns, modified=modified
+        number=number,
+        name=name,
+        path=path,
+        size=status.st_size,
+        stamp=status.st_mtime_ns,
+        modified=find_time(path, status),
     )
 
 

@@ -3,11 +3,10 @@
 Each tar has an index, outside the export, made while the tar is written. Where it alone is gone it is made of the tar.
 """
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 import pyarrow as pa
 
@@ -49,27 +48,18 @@ def write_shards(
     # Threads: reading, hashing and writing let the others run, and all that a tar has in memory is a row group.
     pool = ThreadPoolExecutor(min(dataset.settings.workers, _MOST_AT_ONCE))
     try:
-        tars = ([pool.submit(_write_shard, job) for job in _list_jobs(work, crops[work.partition])] for work in stale)
-        begun_tars = deque(islice(tars, 1))
+        tars = (_begin_tars(pool, work, crops[work.partition]) for work in stale)
+        coming = next(tars, ())
         for key, work in begun.items():
             if isinstance(work, Outcome):
                 outcomes[key] = work
                 continue
-            begun_tars.extend(islice(tars, 1))  # of the next partition, so that no thread waits; of no more, for memory
-            outcomes[key] = _finish(work, begun_tars.popleft(), progress)
+            due, coming = coming, next(tars, ())  # one partition ahead, so that no thread waits; no more, for memory
+            outcomes[key] = _finish(work, due, progress)
     finally:
         pool.shutdown(cancel_futures=True)  # after a fault, those that are under way come to their end
     progress.finish()
     return outcomes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """A tar of a partition that is being made."""
-
-    work: Work
-    crops: Piece  # what its crops' file is recorded as
-    captions: pa.Table  # of the selection, those of its slots
 
 
 def _find_crops(work: Work) -> list[Piece]:
@@ -79,12 +69,11 @@ def _find_crops(work: Work) -> list[Piece]:
         return load_pieces(connection, Stage.RESIZED_CROPS, work.partition)
 
 
-def _list_jobs(work: Work, crops: Iterable[Piece]) -> Iterator[_Job]:
-    """Yield the tars of a partition."""
+def _begin_tars(pool: ThreadPoolExecutor, work: Work, crops: Iterable[Piece]) -> Sequence[Future[bool]]:
+    """Let a pool write the tars of a partition; each says whether it was written."""
     selection = read_table(work.dataset.layout.selection(work.partition))
     chosen = dict(split_shards(selection, work.dataset.settings.shards.shard_size))
-    for piece in crops:
-        yield _Job(work=work, crops=piece, captions=chosen[piece.number])
+    return [pool.submit(_write_shard, work, piece, chosen[piece.number]) for piece in crops]
 
 
 def _finish(work: Work, shards: Iterable[Future[bool]], progress: Progress) -> Outcome:
@@ -111,11 +100,14 @@ def _finish(work: Work, shards: Iterable[Future[bool]], progress: Progress) -> O
     )
 
 
-def _write_shard(job: _Job) -> bool:
-    """Write one tar and its index unless they are there, made from the same; return whether the tar was written."""
-    work, crops, partition = job.work, job.crops, Partition.parse(job.work.partition)
+def _write_shard(work: Work, crops: Piece, captions: pa.Table) -> bool:
+    """Write one tar and its index unless they are there, made from the same; return whether the tar was written.
+
+    `captions` are those of the selection that are of its slots.
+    """
+    partition = Partition.parse(work.partition)
     settings, layout = work.dataset.settings, work.dataset.layout
-    made_from = fingerprint(fingerprint_settings(settings, Stage.SHARDS), crops.output, job.captions.to_pydict())
+    made_from = fingerprint(fingerprint_settings(settings, Stage.SHARDS), crops.output, captions.to_pydict())
     kept = work.keep(crops.number, made_from)
     if kept and (is_indexed(layout, kept, work.look) or _index_again(work, partition, kept)):
         return False
@@ -131,7 +123,7 @@ def _write_shard(job: _Job) -> bool:
     )
     tally = Tally()
     source = layout.crops(partition.bucket_id, crops.number)
-    samples = admit(_read_crops(source), job.captions, shard, tally)
+    samples = admit(_read_crops(source), captions, shard, tally)
     with condemning(work.dataset, (crops.stage, crops.partition, crops.number), source):
         first = next(samples, None)
         if first is None:

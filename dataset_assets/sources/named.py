@@ -10,13 +10,13 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, overload
 
 from dataset_assets.errors import SourceError
 from dataset_assets.sources.objects import ObjectFile, list_objects, look_up
 from dataset_assets.sources.slices import ChangedError, Slice
 from dataset_assets.sources.walk import FileState
-from dataset_assets.storage.location import Location, make_location
+from dataset_assets.storage.location import Location, Status, make_location
 from dataset_assets.storage.objects import BLOCK, ObjectPath, ObjectStatus
 from dataset_assets.storage.patterns import cut_pattern, fits, fixed_start, has_pattern
 from dataset_assets.storage.store import is_url
@@ -125,9 +125,9 @@ def pin(place: Location) -> Location:
         raise _explain(place, error.strerror or str(error)) from error
 
 
-def find_time(place: Location) -> float:
-    """Return when a file was written, unix seconds. Raises OSError."""
-    return place.state.modified if isinstance(place, NamedObject) else cast("Path", place).stat().st_mtime
+def find_time(place: Location, status: Status) -> float:
+    """Return when a file was written, unix seconds; `status` is what its `stat` gave."""
+    return place.state.modified if isinstance(place, NamedObject) else status.st_mtime_ns / 10**9
 
 
 def _find_objects(url: str) -> Iterator[NamedObject]:

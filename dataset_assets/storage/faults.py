@@ -16,17 +16,16 @@ _FOREIGN = (  # errors that are no OSError
     ("google.auth.exceptions", "GoogleAuthError"),
     ("azure.core.exceptions", "AzureError"),
 )
-_OF_ONE = (  # an answer that came late or not to its end
+_LATE = (  # no answer at all, for as long as the library waits for one
     ("botocore.exceptions", "ReadTimeoutError"),
+    ("fsspec.exceptions", "FSTimeoutError"),
+)
+_OF_ONE = (  # an answer that came late or not to its end
+    *_LATE,
     ("botocore.exceptions", "IncompleteReadError"),
     ("botocore.exceptions", "ResponseStreamingError"),
     ("botocore.exceptions", "FlexibleChecksumError"),
     ("aiohttp", "ClientPayloadError"),
-    ("fsspec.exceptions", "FSTimeoutError"),
-)
-_LATE = (  # no answer at all, for as long as the library waits for one
-    ("botocore.exceptions", "ReadTimeoutError"),
-    ("fsspec.exceptions", "FSTimeoutError"),
 )
 _OF_ALL = (  # no credentials, no connection, no such place
     ("botocore.exceptions", "BotoCoreError"),

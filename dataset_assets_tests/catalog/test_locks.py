@@ -2,7 +2,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -47,22 +46,6 @@ def locks(postgres: URL) -> Iterator[ServerLocks]:
         yield ServerLocks(catalog)
 
 
-def hold(url: URL, *names: str) -> subprocess.Popen[str]:
-    """Start a process that holds locks, and return when it has them."""
-    child = wait(url, *names)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "held\n"
-    return child
-
-
-def wait(url: URL, *names: str) -> subprocess.Popen[str]:
-    """Start a process that wants locks, and return when it asks for them."""
-    child = children.start(HOLD, url.render_as_string(hide_password=False), *names)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "waiting\n"
-    return child
-
-
 def see_queue(server: Server, waiting: int) -> None:
     """Return when so many sessions of the server wait for a lock."""
     found = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
@@ -82,8 +65,70 @@ def cut_off(server: Server, url: URL) -> None:
             time.sleep(0.02)
 
 
-def process(child: subprocess.Popen[str]) -> str:
-    return f"process {child.pid} on {socket.gethostname()}"
+class Other:
+    """Another process that wants locks, and keeps them until it is ended."""
+
+    def __init__(self, url: URL, names: tuple[str, ...]) -> None:
+        self._child = children.start(HOLD, url.render_as_string(hide_password=False), *names)
+        assert self._child.stdout is not None
+        self._printed = self._child.stdout
+        self.name = f"process {self._child.pid} on {socket.gethostname()}"
+        assert self._printed.readline() == "waiting\n"
+
+    @property
+    def runs(self) -> bool:
+        return self._child.poll() is None
+
+    def see_held(self) -> None:
+        """Return when it has its locks."""
+        assert self._printed.readline() == "held\n"
+
+    def see_nothing(self, seconds: float) -> None:
+        """See that it gets no further for a while."""
+        assert select.select([self._printed], [], [], seconds)[0] == []
+
+    def end(self, by: signal.Signals | None = None) -> tuple[str, str]:
+        """Let it end by itself, or by a signal, and return what it printed since, and its complaints."""
+        if by is not None:
+            self._child.send_signal(by)
+        return self._child.communicate(timeout=PATIENCE)
+
+
+class Others:
+    """Starts other processes for a test."""
+
+    def __init__(self, url: URL, server: Server) -> None:
+        self._url = url
+        self._server = server
+        self._started: list[Other] = []
+
+    def hold(self, *names: str) -> Other:
+        """Return a process that holds locks."""
+        other = self._start(names)
+        other.see_held()
+        return other
+
+    def wait(self, *names: str, place: int = 1) -> Other:
+        """Return a process that waits for locks, at this place of the server's queue."""
+        other = self._start(names)
+        see_queue(self._server, place)
+        return other
+
+    def end(self) -> None:
+        """End all, who came first before who may wait for them."""
+        for other in self._started:
+            other.end()
+
+    def _start(self, names: tuple[str, ...]) -> Other:
+        self._started.append(Other(self._url, names))
+        return self._started[-1]
+
+
+@pytest.fixture
+def others(postgres: URL, postgres_server: Server) -> Iterator[Others]:
+    started = Others(postgres, postgres_server)
+    yield started
+    started.end()
 
 
 @pytest.mark.parametrize("on_server", [False, True])
@@ -122,14 +167,13 @@ def test_stages_that_touch_the_same_exclude_each_other(
         pass
 
 
-def test_a_build_is_named_and_the_next_one_begins_when_it_is_killed(locks: ServerLocks, postgres: URL) -> None:
-    child = hold(postgres, "build")
+def test_a_build_is_named_and_the_next_one_begins_when_it_is_killed(locks: ServerLocks, others: Others) -> None:
+    other = others.hold("build")
     assert locks.is_building()
-    with pytest.raises(StorageError, match=f"^{process(child)} is building this dataset: wait"), locks.building():
+    with pytest.raises(StorageError, match=f"^{other.name} is building this dataset: wait"), locks.building():
         pass
 
-    child.send_signal(signal.SIGKILL)
-    child.communicate(timeout=60)
+    other.end(signal.SIGKILL)
 
     while locks.is_building():  # until the server sees that the connection is gone
         pass
@@ -138,32 +182,29 @@ def test_a_build_is_named_and_the_next_one_begins_when_it_is_killed(locks: Serve
 
 
 @pytest.mark.parametrize("name", ["b", "dataset"])
-def test_a_killed_stage_leaves_its_partitions_free(locks: ServerLocks, postgres: URL, name: str) -> None:
-    child = hold(postgres, "a", "b")
+def test_a_killed_stage_leaves_its_partitions_free(locks: ServerLocks, others: Others, name: str) -> None:
+    other = others.hold("a", "b")
     wanted = ["b"] if name == "b" else None
     with locks.holding(["c"], wait_seconds=0):
         pass
-    said = f"^{process(child)} is working on {name}: "
+    said = f"^{other.name} is working on {name}: "
     with pytest.raises(StorageError, match=said), locks.holding(wanted, wait_seconds=0.3):
         pass
 
-    child.send_signal(signal.SIGKILL)
-    child.communicate(timeout=60)
+    other.end(signal.SIGKILL)
 
     with locks.holding(wanted, wait_seconds=60):
         pass
 
 
-def test_who_waits_is_served_when_the_other_process_ends(locks: ServerLocks, postgres: URL) -> None:
-    first = hold(postgres, "asking")
-    second = wait(postgres, "asking")
-    assert second.stdout is not None
-    assert select.select([second.stdout], [], [], 1)[0] == []
+def test_who_waits_is_served_when_the_other_process_ends(others: Others) -> None:
+    first = others.hold("asking")
+    second = others.wait("asking")
+    second.see_nothing(1)
 
-    first.communicate(timeout=60)
+    first.end()
 
-    assert second.stdout.readline() == "held\n"
-    second.communicate(timeout=60)
+    second.see_held()
 
 
 def test_an_exception_frees_it_and_comes_through(locks: ServerLocks) -> None:
@@ -230,65 +271,51 @@ def test_who_waits_while_the_server_goes_away_is_told(locks: ServerLocks, postgr
     ask()
 
 
-def test_ctrl_c_ends_waiting_and_nothing_else_is_told(postgres: URL, postgres_server: Server) -> None:
-    first = hold(postgres, "asking")
-    second = wait(postgres, "asking")
-    see_queue(postgres_server, 1)
+def test_ctrl_c_ends_waiting_and_nothing_else_is_told(others: Others, postgres_server: Server) -> None:
+    first = others.hold("asking")
+    second = others.wait("asking")
 
-    second.send_signal(signal.SIGINT)
-    printed, said = second.communicate(timeout=60)
+    printed, said = second.end(signal.SIGINT)
 
     assert (printed, said.splitlines()[-1], said.count("Traceback")) == ("", "KeyboardInterrupt", 1)
     see_queue(postgres_server, 0)
-    assert first.poll() is None
-    first.communicate(timeout=60)
+    assert first.runs
 
 
 def test_whoever_wants_all_of_the_dataset_is_served_before_those_who_come_later(
-    locks: ServerLocks, postgres: URL, postgres_server: Server
+    locks: ServerLocks, others: Others
 ) -> None:
-    before = hold(postgres, "a")
-    whole = wait(postgres, "all")
-    see_queue(postgres_server, 1)
-    later = wait(postgres, "b")
-    see_queue(postgres_server, 2)
-    said = f"^{process(before)} is working on dataset: "
+    before = others.hold("a")
+    whole = others.wait("all")
+    later = others.wait("b", place=2)
+    said = f"^{before.name} is working on dataset: "
     with pytest.raises(StorageError, match=said), locks.holding(["c"], wait_seconds=0.3):
         pass
-    assert before.stdout is not None
-    assert whole.stdout is not None
-    assert later.stdout is not None
 
-    before.communicate(timeout=60)
+    before.end()
 
-    assert whole.stdout.readline() == "held\n"
-    assert select.select([later.stdout], [], [], 0.5)[0] == []
-    whole.communicate(timeout=60)
-    assert later.stdout.readline() == "held\n"
-    later.communicate(timeout=60)
+    whole.see_held()
+    later.see_nothing(0.5)
+    whole.end()
+    later.see_held()
 
 
-def test_who_was_killed_while_waiting_keeps_nobody_waiting(
-    locks: ServerLocks, postgres: URL, postgres_server: Server
-) -> None:
-    child = hold(postgres, "a")
-    whole = wait(postgres, "all")
-    see_queue(postgres_server, 1)
+def test_who_was_killed_while_waiting_keeps_nobody_waiting(locks: ServerLocks, others: Others) -> None:
+    first = others.hold("a")
+    whole = others.wait("all")
 
-    whole.send_signal(signal.SIGKILL)
-    whole.communicate(timeout=60)
+    whole.end(signal.SIGKILL)
 
     with locks.holding(["b"], wait_seconds=60):  # which shares with the first
-        assert child.poll() is None
-    child.communicate(timeout=60)
+        assert first.runs
 
 
-def test_a_session_that_waited_is_like_any_other_afterwards(locks: ServerLocks, postgres: URL) -> None:
+def test_a_session_that_waited_is_like_any_other_afterwards(locks: ServerLocks, others: Others, postgres: URL) -> None:
     names = ("lock_timeout", "statement_timeout", "client_connection_check_interval")
-    child = hold(postgres, "a")
+    other = others.hold("a")
     with pytest.raises(StorageError), locks.holding(["a"], wait_seconds=0.1):
         pass
-    child.communicate(timeout=60)
+    other.end()
 
     with closing(Catalog(postgres)) as fresh:
         expected, found = ([read(catalog, name) for name in names] for catalog in (fresh, locks._catalog))
@@ -301,11 +328,11 @@ def read(catalog: Catalog, setting: str) -> str:
 
 
 def test_a_wait_is_not_cut_short_by_what_the_database_allows_a_statement(
-    postgres: URL, postgres_server: Server
+    others: Others, postgres: URL, postgres_server: Server
 ) -> None:
     with postgres_server.connect() as connection:
         connection.execute(f"ALTER DATABASE {postgres.database} SET statement_timeout = '300ms'".encode())
-    child = hold(postgres, "a")
+    other = others.hold("a")
     with closing(Catalog(postgres)) as catalog, ThreadPoolExecutor(1) as pool:
 
         def work() -> str:
@@ -315,7 +342,7 @@ def test_a_wait_is_not_cut_short_by_what_the_database_allows_a_statement(
         waiting = pool.submit(work)
         see_queue(postgres_server, 1)
         time.sleep(1)
-        child.communicate(timeout=60)
+        other.end()
         assert waiting.result(60) == "worked"
 
 
@@ -344,7 +371,8 @@ class Wire:
     def cut(self) -> None:
         """Lose whom it has so far."""
         for client in self._clients:
-            client.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it was cut before
+                client.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         with suppress(OSError):  # it is closed
@@ -364,47 +392,42 @@ class Wire:
 
 
 def test_a_lock_that_was_lost_is_taken_again_where_nobody_has_it(
-    locks: ServerLocks, postgres: URL, postgres_server: Server
+    locks: ServerLocks, others: Others, postgres: URL, postgres_server: Server
 ) -> None:
     with locks.waiting("asking") as confirm:
         confirm()
         cut_off(postgres_server, postgres)
         confirm()
-        second = wait(postgres, "asking")
-        see_queue(postgres_server, 1)
+        second = others.wait("asking")
         confirm()
 
-    assert second.stdout is not None
-    assert second.stdout.readline() == "held\n"
-    second.communicate(timeout=60)
+    second.see_held()
 
 
 def test_a_lock_that_the_server_keeps_for_a_connection_that_is_gone_is_taken_again(
-    tmp_path: Path, postgres: URL, postgres_server: Server
+    tmp_path: Path, others: Others, postgres: URL, postgres_server: Server
 ) -> None:
     with Wire(tmp_path, postgres_server) as wire:
         url = postgres.set(query={"host": str(tmp_path)})
         with closing(Catalog(url)) as catalog, ServerLocks(catalog).waiting("asking") as confirm:
-            wire.cut()
+            for _ in range(2):
+                wire.cut()
+                confirm()
+            second = others.wait("asking")
             confirm()
-            second = wait(postgres, "asking")
-            see_queue(postgres_server, 1)
-            confirm()
 
-        assert second.stdout is not None
-        assert second.stdout.readline() == "held\n"
-        second.communicate(timeout=60)
+        second.see_held()
 
 
-def test_a_lock_that_was_lost_to_another_is_told(locks: ServerLocks, postgres: URL, postgres_server: Server) -> None:
+def test_a_lock_that_was_lost_to_another_is_told(
+    locks: ServerLocks, others: Others, postgres: URL, postgres_server: Server
+) -> None:
     with locks.waiting("asking") as confirm:
         cut_off(postgres_server, postgres)
-        second = hold(postgres, "asking")
-        said = f"asking was lost with its connection, and {process(second)} has taken it: run this again"
+        second = others.hold("asking")
+        said = f"asking was lost with its connection, and {second.name} has taken it: run this again"
         with pytest.raises(CatalogError, match=said):
             confirm()
-
-    second.communicate(timeout=60)
 
 
 def test_locks_of_more_partitions_than_the_server_has_room_for() -> None:
