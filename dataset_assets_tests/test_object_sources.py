@@ -168,6 +168,25 @@ def test_images_that_change_between_scan_and_crop_are_left_out_until_the_next_sc
     assert manifest["summary"]["images_exported"] == 5
 
 
+@pytest.mark.parametrize(("kind", "make"), [("folder", make_folder), ("tars", make_tars), ("parquet", make_parquet)])
+def test_images_are_on_their_way_while_others_are_worked_on(
+    tmp_path: Path, object_root: ObjectPath, object_proxy: ObjectProxy, kind: str, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path)
+    settings = settings_of(tmp_path, kind, copy(tmp_path / "raw", object_root), {})
+    with open_dataset(settings) as dataset:
+        build_library(dataset)
+        for path in dataset.layout.local.glob("crops/*/*"):
+            path.unlink()
+    object_proxy.forget()
+    object_proxy.fail("delay", target=r"\.(jpg|png|tar|parquet)", times=100, seconds=0.4)
+
+    build_without_scan(settings)
+
+    assert settings.workers == 1
+    assert object_proxy.most > 2  # one worker, which has never more than one image to work on
+
+
 def build_without_scan(settings: Settings) -> dict[str, int]:
     drops: dict[str, int] = {}
     with open_dataset(settings) as dataset:

@@ -6,13 +6,17 @@ does wrong is an answer; anything else ends the process with a Failure as its la
 
 import signal
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from dataset_assets.errors import DatasetError, DropReason, SampleError
+from dataset_assets.images.reads import Reads, count_reads
 from dataset_assets.processes import end_with_parent
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
@@ -21,6 +25,7 @@ from dataset_assets.sources.waiting import Shared, tell_waits
 
 Task_contra = TypeVar("Task_contra", contravariant=True)
 Answer_co = TypeVar("Answer_co", covariant=True)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,13 @@ class Loss:
     killed: bool = False  # somebody else did: the system, when memory runs out
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """Of what a thread took, and what was raised there."""
+
+    error: BaseException | None
+
+
 class Job(Protocol[Task_contra, Answer_co]):
     """What workers do. It crosses process borders, so it holds nothing but what it needs to start there."""
 
@@ -53,8 +65,12 @@ class Job(Protocol[Task_contra, Answer_co]):
     def timeout_seconds(self) -> float:
         """How long one task may take, without the time for which it waits for a source."""
 
-    def prepare(self) -> Callable[[Task_contra], Answer_co]:
-        """Import what is needed, in the worker, and return what answers a task."""
+    @property
+    def ahead(self) -> int:
+        """How many tasks are best begun before the first of them is answered: one where nothing is waited for."""
+
+    def prepare(self) -> Callable[[Task_contra], Callable[[], Answer_co]]:
+        """Import what is needed, in the worker, and return what begins a task, and returns what then answers it."""
 
     def fail(self, task: Task_contra, loss: Loss) -> Answer_co:
         """Return the answer to a task that its worker did not survive, in the parent."""
@@ -72,26 +88,35 @@ class CropJob:
         """How long one image may take, without the time for which it waits for its source."""
         return self.settings.timeout_seconds
 
-    def prepare(self) -> Callable[[CropTask], Crop | Drop]:
-        """Return what makes a crop of a task, or says why there is none."""
+    @property
+    def ahead(self) -> int:
+        """How many images are best read while the first of them is worked on."""
+        return count_reads(self.sources)
+
+    def prepare(self) -> Callable[[CropTask], Callable[[], Crop | Drop]]:
+        """Return what makes a crop of a task, or says why there is none: its image is read first."""
         from dataset_assets.images.pipeline import make_crop  # torch takes the parent seconds and memory for nothing
         from dataset_assets.images.probe import configure
         from dataset_assets.images.resize import use_one_thread
 
         configure()
         use_one_thread()
+        reads = Reads(self.sources)
 
-        def answer(task: CropTask) -> Crop | Drop:
+        def begin(task: CropTask) -> Callable[[], Crop | Drop]:
+            return partial(answer, task, reads.begin(task.source, task.uri, task.version))
+
+        def answer(task: CropTask, read: Callable[[], bytes]) -> Crop | Drop:
             data = None
             try:
-                data = self.sources[task.source].read(task.uri, task.version)
+                data = read()
                 return make_crop(data, task, self.settings)
             except SampleError as error:
                 return _drop(error.reason, error.detail, data)
             except MemoryError:
                 return _drop(DropReason.DECODE_ERROR, "there is not enough memory for it", data, passing=True)
 
-        return answer
+        return begin
 
     def fail(self, task: CropTask, loss: Loss) -> Drop:
         """Return the drop of an image that took its worker with it; one that is not read in time is tried again."""
@@ -123,14 +148,40 @@ def work(tasks: Connection, answers: Connection, job: Job[Any, Any], waits: Shar
 
 
 def _serve(tasks: Connection, answers: Connection, job: Job[Any, Any]) -> None:
-    answer = job.prepare()
+    begin = job.prepare()
     answers.send(Started())
+    begun = map(begin, _receive(tasks))
+    for answer in begun if job.ahead == 1 else _drain(begun):
+        answers.send(answer())
+
+
+def _receive(tasks: Connection) -> Iterator[Any]:
+    """Yield the tasks as they come."""
     while True:
         try:
-            task = tasks.recv()
+            yield tasks.recv()
         except EOFError:
             return
-        answers.send(answer(task))
+
+
+def _drain(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items, taken as soon as they are there by a thread of their own: how many come is not for it to limit."""
+    taken: SimpleQueue[Item | _End] = SimpleQueue()
+
+    def take() -> None:
+        error = None
+        try:
+            for item in items:
+                taken.put(item)
+        except BaseException as raised:  # noqa: BLE001 - raised again where the items are yielded
+            error = raised
+        taken.put(_End(error=error))
+
+    Thread(target=take, name="drain", daemon=True).start()
+    while not isinstance(item := taken.get(), _End):
+        yield item
+    if item.error:
+        raise item.error
 
 
 def _drop(reason: DropReason, detail: str, data: bytes | None, *, passing: bool = False) -> Drop:

@@ -167,7 +167,7 @@ class Workers(Generic[Task, Answer]):
     @property
     def _depth(self) -> int:
         """How many tasks a worker has at a time. Where they take long, few: the last should not wait at one worker."""
-        return max(_QUEUED, min(_MOST_QUEUED, int(_QUEUED_SECONDS / max(self._pace, 1e-6))))
+        return max(_QUEUED, self._job.ahead, min(_MOST_QUEUED, int(_QUEUED_SECONDS / max(self._pace, 1e-6))))
 
     def _give(self, item: _Item[Task, Answer]) -> bool:
         """Send a job to a worker without one, else to a new one, else to one that has some; return whether it was sent.

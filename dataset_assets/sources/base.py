@@ -30,6 +30,13 @@ class Reader(Protocol):
     def read(self, uri: str, version: str) -> bytes:
         """Return the whole file. Raises SampleError: UNREADABLE, or SOURCE_CHANGED when it is not `version`."""
 
+    @property
+    def at_once(self) -> int:
+        """How many images are best opened at a time: one where none is waited for."""
+
+    def is_quick(self, version: str) -> bool:
+        """Return whether a header of this version is read with a few system calls, or with a request by any thread."""
+
 
 class Source(Reader, Protocol):
     """One place that images come from."""
@@ -42,13 +49,6 @@ class Source(Reader, Protocol):
 
     def find_file(self, uri: str) -> str:
         """Return the uri of the file that an image is in: its own, or that of the archive it is a part of."""
-
-    @property
-    def at_once(self) -> int:
-        """How many images are best opened at a time: one where none is waited for."""
-
-    def is_quick(self, version: str) -> bool:
-        """Return whether a header of this version is read with a few system calls, or with a request by any thread."""
 
     def open(self, uri: str, version: str) -> AbstractContextManager[BinaryIO]:
         """Open an image to read its header, at the version that was listed. Raises SampleError as `read` does."""

@@ -6,6 +6,7 @@ A file that crashes or hangs its decoder costs itself, as no decoder runs in thi
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from time import monotonic
 
@@ -58,7 +59,12 @@ class ProbeJob:
         except SampleError:
             return None
 
-    def prepare(self) -> Callable[[list[File]], list[Found] | Loss]:
+    @property
+    def ahead(self) -> int:
+        """One: the files of a task are read side by side."""
+        return 1
+
+    def prepare(self) -> Callable[[list[File]], Callable[[], list[Found] | Loss]]:
         """Return what reads the headers of a task."""
         from dataset_assets.images.probe import configure, probe  # Pillow takes the parent memory for nothing
 
@@ -76,7 +82,7 @@ class ProbeJob:
                 return lost.reason, lost.detail
 
         if self.at_once == 1:
-            return lambda task: [look(*file) for file in task]
+            return lambda task: lambda: [look(*file) for file in task]
         threads = ThreadPoolExecutor(self.at_once)  # each of which waits for its file most of the time
 
         def look_at_all(task: list[File]) -> list[Found]:
@@ -84,7 +90,7 @@ class ProbeJob:
             found = dict(zip(quick, threads.map(lambda file: look(*file), quick), strict=True))
             return [found.get(file) or look(*file) for file in task]
 
-        return look_at_all
+        return lambda task: partial(look_at_all, task)
 
     def fail(self, task: list[File], loss: Loss) -> Loss:
         """Return what happened to the worker: which file it was is found out file by file."""

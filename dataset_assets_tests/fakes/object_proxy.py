@@ -45,6 +45,8 @@ class ObjectProxy:
     requests: list[tuple[str, str]] = field(default_factory=list)  # method and target, in their order
     faults: list[ObjectFault] = field(default_factory=list)
     received: int = 0  # bytes of the bodies that clients were sent
+    most: int = 0  # requests under way at a time
+    _under_way: int = 0
     _lock: Any = field(default_factory=Lock)
     _server: Any = None
 
@@ -70,7 +72,7 @@ class ObjectProxy:
     def forget(self) -> None:
         """Begin anew: no request was seen, and nothing is to be done wrong."""
         with self._lock:
-            self.requests, self.faults, self.received = [], [], 0
+            self.requests, self.faults, self.received, self.most = [], [], 0, 0
 
     def note(self, method: str, target: str) -> ObjectFault | None:
         """Note a request and return the fault that is due for it."""
@@ -80,6 +82,18 @@ class ObjectProxy:
             if due:
                 due.times -= 1
             return due
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count what the block does as a request under way."""
+        with self._lock:
+            self._under_way += 1
+            self.most = max(self.most, self._under_way)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
 
     def written(self) -> list[str]:
         """Return the targets of everything that was put, once each, in order; parts of one object are one."""
@@ -104,6 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
     owner: ObjectProxy
 
     def _pass_on(self) -> None:
+        with self.owner.counting():
+            self._do()
+
+    def _do(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.owner.note(self.command, self.path)
         kind = fault.kind if fault else ""

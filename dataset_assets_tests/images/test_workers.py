@@ -21,7 +21,7 @@ from dataset_assets.images.workers import CropWorkers, Workers
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
 from dataset_assets.sources.folder import FolderSource
-from dataset_assets_tests.images.readers import Reader, Stillborn, task
+from dataset_assets_tests.images.readers import AT_ONCE, Packed, Reader, Remote, Stillborn, task
 
 SOURCES = {"test": Reader()}
 
@@ -178,6 +178,59 @@ def test_what_a_source_does_with_what_came_is_no_waiting() -> None:
     assert drop == Drop(reason=DropReason.DECODE_ERROR, detail="took longer than 2 seconds", timeout=2)
 
 
+def test_images_that_are_waited_for_are_read_before_their_turn_and_come_in_order() -> None:
+    tasks = [task(slot, "together") for slot in range(3 * AT_ONCE)]
+
+    with CropWorkers(1, ImageSettings(), {"test": Remote()}) as pool:
+        results = list(pool.run(tasks))
+
+    made = [make_crop(Reader().read("photo", wanted.version), wanted, ImageSettings()) for wanted in tasks]
+    assert results == list(zip(tasks, made, strict=True))
+
+
+@pytest.mark.parametrize("uri", ["missing", "memory", "hang", "stuck"])
+def test_what_befalls_an_image_that_is_read_before_its_turn_befalls_no_other(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_module, "READ_SECONDS", 3)
+    tasks = [task(slot, uri if slot in (2, 5) else "photo") for slot in range(9)]
+
+    with CropWorkers(1, ImageSettings(timeout_seconds=2.5), {"test": Remote()}) as pool:
+        results = [result for _, result in pool.run(tasks)]
+
+    details = {
+        "missing": "no such file",
+        "memory": "there is not enough memory for it",
+        "hang": "took longer than 2.5 seconds",
+        "stuck": "took longer than 3 seconds to read",
+    }
+    drops = {slot: result.detail for slot, result in enumerate(results) if isinstance(result, Drop)}
+    assert drops == dict.fromkeys((2, 5), details[uri])
+    assert all(results[slot] == crop_of(tasks[slot]) for slot in range(9) if slot not in drops)
+
+
+def test_an_image_that_takes_a_decoder_to_read_is_read_in_its_turn_so_that_a_crash_is_its_own() -> None:
+    tasks = [task(slot, "segfault" if slot in (3, 4) else "photo") for slot in range(9)]
+
+    with CropWorkers(1, ImageSettings(), {"test": Packed()}) as pool:
+        results = [result for _, result in pool.run(tasks)]
+
+    assert [slot for slot, result in enumerate(results) if isinstance(result, Drop)] == [3, 4]
+
+
+def test_a_source_that_is_gone_is_told_when_its_image_is_due() -> None:
+    tasks = [task(0), task(1), task(2, "source"), task(3)]
+    done: list[int] = []
+
+    with (
+        CropWorkers(1, ImageSettings(), {"test": Remote()}) as pool,
+        pytest.raises(SourceError, match=r"^the disk is gone$"),
+    ):
+        done.extend(wanted.slot for wanted, _ in pool.run(tasks))
+
+    assert done in ([], [0], [0, 1])
+
+
 def test_a_taker_that_is_slower_than_the_limit_costs_nothing() -> None:
     with CropWorkers(1, ImageSettings(timeout_seconds=2), SOURCES) as pool:
         run = pool.run(task(slot) for slot in range(4))
@@ -223,9 +276,13 @@ def test_an_error_a_person_can_act_on_stays_itself(workers: CropWorkers) -> None
         list(workers.run([task(0, "source")]))
 
 
-def test_an_unknown_source_is_a_defect(workers: CropWorkers) -> None:
-    with pytest.raises(RuntimeError, match="KeyError: 'elsewhere'"):
-        list(workers.run([task(0, source="elsewhere")]))
+@pytest.mark.parametrize("reader", [Reader(), Remote()])
+def test_an_unknown_source_is_a_defect(reader: Reader) -> None:
+    with (
+        CropWorkers(1, ImageSettings(), {"test": reader}) as pool,
+        pytest.raises(RuntimeError, match="KeyError: 'elsewhere'"),
+    ):
+        list(pool.run([task(0), task(1, source="elsewhere")]))
 
 
 def test_a_worker_that_cannot_start_is_no_fault_of_an_image() -> None:
@@ -321,8 +378,9 @@ class Sleepy:
 
     timeout_seconds: float = 2
     start_seconds: float = 0
+    ahead: int = 1
 
-    def prepare(self) -> Callable[[list[str]], int]:
+    def prepare(self) -> Callable[[list[str]], Callable[[], int]]:
         time.sleep(self.start_seconds)
 
         def answer(names: list[str]) -> int:
@@ -330,7 +388,7 @@ class Sleepy:
                 time.sleep(1)
             return len(names)
 
-        return answer
+        return lambda names: lambda: answer(names)
 
     def fail(self, task: list[str], loss: Loss) -> int:
         assert loss.timed_out
