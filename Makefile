@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := data/demo
 
 .PHONY: help install demo pictures test proofs check format bench bench-noop bench-captions bench-archives \
-	bench-posts bench-tars1k bench-merge bench-catalog bench-cluster dev clean
+	bench-remote bench-posts bench-tars1k bench-merge bench-catalog bench-cluster dev clean
 
 help:  ## list what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ bench-captions: install  ## measure how fast a model is asked for captions
 
 bench-archives: install  ## measure memory over a large tar and a large Parquet file
 	$(BIN)/python benchmarks/archives.py --folder '$(BENCH)' --report benchmarks/ARCHIVES.md
+
+bench-remote: install  ## measure crops of images in an object store, near and far
+	PYTHONPATH=. $(BIN)/python benchmarks/remote.py --folder '$(BENCH)' --report benchmarks/REMOTE.md
 
 bench-posts: install  ## measure how fast records become captions
 	$(BIN)/python benchmarks/posts.py --folder '$(BENCH)/posts' --records 1000000 --report benchmarks/POSTS.md

@@ -109,54 +109,62 @@ def render(session: Session) -> str:
     """Return the report."""
     parts = (
         _describe(session),
-        _table(("what it must show", "wanted", "measured"), _judge(session)),
+        table(("what it must show", "wanted", "measured"), _judge(session)),
         "## Images a second",
         _by_size(session, lambda run: run.rate, ".1f"),
         "## CPU an image, milliseconds",
         _by_size(session, lambda run: run.each, ".2f"),
         *_find_pace(session),
         "## Ratios of images a second, within a round",
-        _table(("ratio", *_heads(session)), _list_ratios(session)),
+        table(("ratio", *_heads(session)), _list_ratios(session)),
         "## Most memory, MB",
         "Proportional set sizes of all processes together, looked at twice a second. The floor holds every file.",
         _by_size(session, lambda run: run.peak / 1e6, ".0f"),
         "## Bytes written for a byte of the result",
         _ABOUT_BYTES,
-        _table(("", *_heads(session)), _list_written(session)),
+        table(("", *_heads(session)), _list_written(session)),
         *_share_time(session),
         "## Every run",
-        _table(_RUN_HEAD, (_tell(images, run) for group in session.rounds for images, run in group)),
+        table(_RUN_HEAD, (_tell(images, run) for group in session.rounds for images, run in group)),
     )
     return "# Speed\n\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _describe(session: Session) -> str:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    stolen, passed = (now - before for now, before in zip(read_steal(), session.steal, strict=True))
     versions = ", ".join(f"{name} {version(name)}" for name in SHOWN)
     turbo = features.version("libjpeg_turbo")
     peers = Path(__file__).with_name("peers.txt").read_text().splitlines()
     others = ", ".join(line.replace("==", " ") for line in peers if line.partition("==")[0] in SHOWN_PEERS)
     buckets = {run.said["buckets"] for group in session.rounds for _, run in group if "buckets" in run.said}
-    machine = (
-        f"{len(os.sched_getaffinity(0))} cores ({_read_processor()}) and {memory:.0f} GiB of memory, Linux "
-        f"{platform.release()}, Python {sys.version.split()[0]}"
-    )
-    load = (
-        f"Load average {session.load:.1f} at the start and {os.getloadavg()[0]:.1f} at the end; the host took "
-        f"{stolen / max(passed, 1e-9):.1%} of the cores' time in between."
-    )
     filled = f"; the sets measured fill {' or '.join(map(str, sorted(buckets)))} buckets" if buckets else ""
     lines = [
-        f"Measured on {time.strftime('%Y-%m-%d', time.gmtime())} with {machine}: `make bench`, README.md says how.",
+        f"Measured on {describe_machine()}: `make bench`, README.md says how.",
         f"{versions}; Pillow's libjpeg-turbo {turbo}; {others}.",
-        load,
+        describe_load(session.load, session.steal),
         f"{session.corpus}{filled}. Larger sets are the same files under other ids.",
     ]
     if session.compared:
         lines.append(f"{session.compared} JPEGs of the floor were compared with the pipeline's: the same bytes.")
     lines.append("Medians, with the least and the most in brackets.")
     return "\n\n".join(lines)
+
+
+def describe_machine() -> str:
+    """Return the day and with what is measured."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{time.strftime('%Y-%m-%d', time.gmtime())} with {len(os.sched_getaffinity(0))} cores ({_read_processor()}) "
+        f"and {memory:.0f} GiB of memory, Linux {platform.release()}, Python {sys.version.split()[0]}"
+    )
+
+
+def describe_load(load: float, steal: tuple[float, float]) -> str:
+    """Return what else the machine did since the load average was `load`, and `read_steal` said `steal`."""
+    stolen, passed = (now - before for now, before in zip(read_steal(), steal, strict=True))
+    return (
+        f"Load average {load:.1f} at the start and {os.getloadavg()[0]:.1f} at the end; the host took "
+        f"{stolen / max(passed, 1e-9):.1%} of the cores' time in between."
+    )
 
 
 def _read_processor() -> str:
@@ -174,7 +182,7 @@ def _judge(session: Session) -> list[tuple[str, ...]]:
 
     def put(what: str, wanted: str, values: list[float], form: str) -> None:
         if values:
-            rows.append((what, wanted, _spread(values, form)))
+            rows.append((what, wanted, spread(values, form)))
 
     for images in session.sizes:
         found = session.divide("crops", "floor", images, lambda run: run.rate)
@@ -205,9 +213,7 @@ def _list_ratios(session: Session) -> Iterable[tuple[str, ...]]:
     others = ("img2dataset", "img2dataset-ratio", "webdataset")
     pairs = (("crops", "floor"), ("build", "floor"), ("build", "crops"), *(("build", other) for other in others))
     for first, second in pairs:
-        cells = [
-            _spread(session.divide(first, second, images, lambda run: run.rate), ".3f") for images in session.sizes
-        ]
+        cells = [spread(session.divide(first, second, images, lambda run: run.rate), ".3f") for images in session.sizes]
         if any(cells):
             yield f"{NAMES[first]} : {NAMES[second]}", *cells
 
@@ -225,7 +231,7 @@ def _find_pace(session: Session) -> list[str]:
     if not rows:
         return []
     head = ("", f"images/s between {first:,} and {last:,}", "s that a run costs once")
-    return ["## The pace, and what a run costs once", _table(head, rows)]
+    return ["## The pace, and what a run costs once", table(head, rows)]
 
 
 def _list_written(session: Session) -> Iterable[tuple[str, ...]]:
@@ -235,7 +241,7 @@ def _list_written(session: Session) -> Iterable[tuple[str, ...]]:
     ]
     rows.insert(2, (f"{NAMES['build']}, left", "build", lambda run: run.left / run.exported))
     for label, name, value in rows:
-        cells = [_spread([value(run) for run in session.find(name, images)], ".2f") for images in session.sizes]
+        cells = [spread([value(run) for run in session.find(name, images)], ".2f") for images in session.sizes]
         if any(cells):
             yield label, *cells
 
@@ -253,7 +259,7 @@ def _share_time(session: Session) -> list[str]:
     return [
         "## Where the build's time goes",
         _ABOUT_TIME,
-        _table(("stage", *(f"{images:,} images" for images in sizes)), ((label, *row) for label, row in rows.items())),
+        table(("stage", *(f"{images:,} images" for images in sizes)), ((label, *row) for label, row in rows.items())),
     ]
 
 
@@ -294,17 +300,17 @@ def _tell(images: int, run: Run) -> tuple[str, ...]:
 def _by_size(session: Session, value: Value, form: str) -> str:
     rows = []
     for name, label in NAMES.items():
-        cells = [_spread([value(run) for run in session.find(name, one) if run.images], form) for one in session.sizes]
+        cells = [spread([value(run) for run in session.find(name, one) if run.images], form) for one in session.sizes]
         if any(cells):
             rows.append((label, *cells))
-    return _table(("", *_heads(session)), rows)
+    return table(("", *_heads(session)), rows)
 
 
 def _heads(session: Session) -> list[str]:
     return [f"{images:,} images" for images in session.sizes]
 
 
-def _spread(values: list[float], form: str) -> str:
+def spread(values: list[float], form: str) -> str:
     """Return the median, and the least and the most where there are several; "" of none."""
     if not values:
         return ""
@@ -316,6 +322,7 @@ def _median(values: Iterable[float]) -> float:
     return statistics.median(values)
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a table."""
     lines = [head, ("---", *["--:"] * (len(head) - 1)), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

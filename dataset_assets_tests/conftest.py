@@ -1,5 +1,7 @@
+import gc
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,13 @@ def _built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(_built_once: Path, tmp_path: Path) -> Path:
     """A folder with twenty photos and a finished build of them, for the test alone: nothing in it is stale."""
     return Path(shutil.copytree(_built_once, tmp_path / "built"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_kept() -> Iterator[None]:
+    """What a command imports is kept for good (cli/imports.py), which is for its process: this one runs other tests."""
+    yield
+    gc.unfreeze()
 
 
 def pytest_configure() -> None:

@@ -18,6 +18,7 @@ import click
 from dataset_assets.cli.captions import captions
 from dataset_assets.cli.catalog import catalog
 from dataset_assets.cli.compare import compare
+from dataset_assets.cli.imports import kept_imports
 from dataset_assets.cli.options import Folder, config_option, json_option
 from dataset_assets.cli.show import show
 from dataset_assets.counts import count_noun
@@ -105,12 +106,13 @@ def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool,
 
     Exits with 0 only when the export is complete and verified.
     """
-    from rich.console import Console
+    with kept_imports():
+        from rich.console import Console
 
-    from dataset_assets.captions.sources import explain_left_out, list_warnings
-    from dataset_assets.defs.build import run_build
-    from dataset_assets.settings import load_settings
-    from dataset_assets.terminal import show_progress
+        from dataset_assets.captions.sources import explain_left_out, list_warnings
+        from dataset_assets.defs.build import run_build
+        from dataset_assets.settings import load_settings
+        from dataset_assets.terminal import show_progress
 
     settings = load_settings(config)
     missing = [explain_left_out(variant) for variant in settings.captions.chats if variant.key_missing]
@@ -175,12 +177,13 @@ def _sum_up_records(settings: "Settings", as_json: bool) -> "Iterator[dict[str, 
 @json_option
 def status(config: Path | None, as_json: bool) -> None:
     """Say what is fresh, what is stale and why, and what is missing, as of the last scan of the sources."""
-    from rich.console import Console
+    with kept_imports():
+        from rich.console import Console
 
-    from dataset_assets.dataset import open_dataset
-    from dataset_assets.settings import load_settings
-    from dataset_assets.status import judge_all
-    from dataset_assets.terminal import print_status
+        from dataset_assets.dataset import open_dataset
+        from dataset_assets.settings import load_settings
+        from dataset_assets.status import judge_all
+        from dataset_assets.terminal import print_status
 
     with open_dataset(load_settings(config)) as dataset:
         verdicts = judge_all(dataset)
@@ -220,13 +223,14 @@ def repack(config: Path | None, as_json: bool) -> None:
 
     Slots change, and with them which tar an image is in. Nothing is encoded again.
     """
-    from rich.console import Console
+    with kept_imports():
+        from rich.console import Console
 
-    from dataset_assets.buckets.repack import repack_buckets
-    from dataset_assets.dataset import open_dataset
-    from dataset_assets.defs.build import run_build
-    from dataset_assets.settings import load_settings
-    from dataset_assets.terminal import print_repacked, show_progress
+        from dataset_assets.buckets.repack import repack_buckets
+        from dataset_assets.dataset import open_dataset
+        from dataset_assets.defs.build import run_build
+        from dataset_assets.settings import load_settings
+        from dataset_assets.terminal import print_repacked, show_progress
 
     settings = load_settings(config)
     with open_dataset(settings) as dataset, dataset.locks.building():

@@ -4,7 +4,9 @@ An asset's page shows its newest event and no other. So a picture goes along as 
 once the asset is made anew.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -15,6 +17,8 @@ from dataset_assets.work import Outcome
 # Events: a run over several partitions begins with one of each that says nothing, and another may have ended there.
 _NEWEST = 3
 _VERSION = "dagster/data_version"
+
+Drawn = Callable[[str], Mapping[str, Any]]  # a partition's key → metadata
 
 
 def draw_or_carry(
@@ -32,6 +36,21 @@ def draw_or_carry(
     if not outcome.reused:
         return draw()
     return carry_pictures(context.instance, context.asset_key, data_version or outcome.state.output, partition)
+
+
+@contextmanager
+def drawing_ahead(draw: Callable[[str], Mapping[str, Any]], keys: Iterable[str]) -> Iterator[Drawn]:
+    """Yield what returns what `draw` gives of one of the partitions `keys`, or raises what it raises, once each.
+
+    It is drawn in a thread, which goes on while Dagster writes events of the partitions before: decoders let others
+    compute. One thread and no more: fonts are not safe to use from two. When the block ends, the rest is not drawn.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="pictures") as pool:
+        drawn = {key: pool.submit(draw, key) for key in keys}
+        try:
+            yield lambda key: drawn.pop(key).result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def carry_pictures(

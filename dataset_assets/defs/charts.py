@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from dataset_assets.charts.again import draw_once
 from dataset_assets.charts.dataset import (
     draw_buckets,
     draw_captions,
@@ -32,13 +33,13 @@ def chart_sources(dataset: Dataset, report: Mapping[str, Any]) -> Charts:
 def chart_buckets(dataset: Dataset, report: Mapping[str, Any]) -> Charts:
     """Return images by bucket, their sizes against those of the buckets, what crops keep of them, and what has none."""
     charts = {
-        "images_by_bucket": show_picture(draw_buckets(report["buckets"]), "Images by bucket"),
+        "images_by_bucket": show_picture(draw_once(draw_buckets, report["buckets"]), "Images by bucket"),
         "sizes_and_targets": show_picture(
-            draw_sizes(measure_sizes(dataset)), "Sizes of the sources' images, and of the buckets"
+            draw_once(draw_sizes, measure_sizes(dataset)), "Sizes of the sources' images, and of the buckets"
         ),
     }
     if has_crops(dataset.settings):
-        kept = draw_kept(measure_kept(dataset))
+        kept = draw_once(draw_kept, measure_kept(dataset))
         charts["kept_area"] = show_picture(kept, "Share of each image's area that its crop keeps")
     return charts | _chart_drops(report["drops"])
 

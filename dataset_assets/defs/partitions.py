@@ -9,7 +9,7 @@ import dagster as dg
 
 from dataset_assets.catalog.state import States, load_states
 from dataset_assets.dataset import Dataset
-from dataset_assets.defs.carry import draw_or_carry
+from dataset_assets.defs.carry import Drawn, draw_or_carry, drawing_ahead
 from dataset_assets.defs.failures import failing
 from dataset_assets.defs.metadata import as_result, describe
 from dataset_assets.defs.versions import ASSIGNMENTS_VERSION, Origin, version_tags
@@ -47,7 +47,7 @@ def report_partitions(
     outcomes: Mapping[str, Outcome],
     *,
     tell: Tell = lambda *_: {},
-    show: Callable[[str], Mapping[str, Any]] = lambda _: {},
+    show: Drawn = lambda _: {},
     counted: str = "images",
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Yield the result of a run over some partitions, each with metadata and a data version of its own.
@@ -57,27 +57,29 @@ def report_partitions(
     count.
     """
 
-    def explain(key: str) -> dict[str, Any]:
+    def explain(key: str, drawn: Drawn) -> dict[str, Any]:
         outcome = outcomes[key]
         said = describe(outcome, counted=counted) | dict(tell(key, outcome.report)) | {"node": _name_node()}
         with failing():
-            seen = draw_or_carry(context, outcome, lambda: show(key), partition=key)
+            seen = draw_or_carry(context, outcome, lambda: drawn(key), partition=key)
         return {**seen, **said}  # what is to be seen comes first
 
     if len(outcomes) == 1:
         key, outcome = next(iter(outcomes.items()))
-        yield as_result(outcome, explain(key))
+        yield as_result(outcome, explain(key, show))
         return
-    yield dg.MaterializeResult()
-    # By now Dagster has given all of them one data version, made of inputs that are no partition's own: correct it.
-    settings, stage = dataset.settings, next(iter(outcomes.values())).state.stage
-    events = {name: _newest_event(context.instance, name) for name in upstream(settings, stage)}
-    with dataset.catalog.reading() as connection:
-        states = load_states(connection, [*outcomes, ""])
-    for key, outcome in outcomes.items():
-        above = {name: Origin(_find_version(states, name, key), event) for name, event in events.items()}
-        tags = version_tags(settings, stage, outcome.state.output, above)
-        context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=explain(key), tags=tags))
+    with drawing_ahead(show, [key for key, outcome in outcomes.items() if not outcome.reused]) as drawn:
+        yield dg.MaterializeResult()
+        # By now Dagster has given all of them one data version, made of inputs that are no partition's own: correct it.
+        settings, stage = dataset.settings, next(iter(outcomes.values())).state.stage
+        events = {name: _newest_event(context.instance, name) for name in upstream(settings, stage)}
+        with dataset.catalog.reading() as connection:
+            states = load_states(connection, [*outcomes, ""])
+        for key, outcome in outcomes.items():
+            above = {name: Origin(_find_version(states, name, key), event) for name, event in events.items()}
+            tags = version_tags(settings, stage, outcome.state.output, above)
+            said = explain(key, drawn)
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=said, tags=tags))
 
 
 def _name_node() -> str:

@@ -5,9 +5,13 @@ Where the bytes lie and how large a picture is to be is said by the task; which 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dataset_assets.errors import DropReason, SampleError
 from dataset_assets.images.worker import Loss
@@ -83,11 +87,18 @@ class DrawJob:
         """How long the pictures of one image may take, without the time for which it waits for its bytes."""
         return self.settings.timeout_seconds
 
-    def prepare(self) -> Callable[[DrawTask], str]:
+    @property
+    def ahead(self) -> int:
+        """An image's pictures are finished before the next is read."""
+        return 1
+
+    def prepare(self) -> Callable[[DrawTask], Callable[[], str]]:
         """Return what makes the pictures of a task. It raises StorageError where they cannot be written."""
         from dataset_assets.images.probe import configure
+        from dataset_assets.images.resize import use_one_thread  # torch is in the process that workers are forked from
 
         configure()
+        use_one_thread()
 
         def answer(task: DrawTask) -> str:
             try:
@@ -101,7 +112,7 @@ class DrawJob:
                 write_bytes(drawing.path, picture)
             return ""
 
-        return answer
+        return lambda task: partial(answer, task)
 
     def fail(self, task: DrawTask, loss: Loss) -> str:
         """Return what happened to the worker."""
@@ -137,13 +148,14 @@ def draw(
     """
     from PIL import Image
 
+    from dataset_assets.images.resize import resize
+
     made: list[bytes] = []
-    image: Image.Image | None = None
+    pixels: NDArray[np.uint8] | None = None
     for drawing in drawings:
-        image = open_small(data, size, drawing.size, settings) if image is None else image
-        if image.size != drawing.size:
-            image = image.resize(drawing.size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        pixels = resize(open_small(data, size, drawing.size, settings) if pixels is None else pixels, drawing.size)
         file = BytesIO()
+        image = Image.fromarray(pixels)
         image.save(file, "JPEG", quality=drawing.quality, subsampling="4:2:0", optimize=True)
         made.append(file.getvalue())
     return made
@@ -151,32 +163,30 @@ def draw(
 
 def open_small(
     data: bytes, size: tuple[int, int], least: tuple[int, int], settings: ImageSettings
-) -> "Image.Image":  # RGB
+) -> NDArray[np.uint8]:  # (height, width, 3) uint8
     """Return an image, upright and sRGB: at least as large as `least`, and of a JPEG not much larger, which takes less.
 
     Raises SampleError as `draw` does.
     """
-    from PIL import Image
-
     from dataset_assets.images.decode import decode
     from dataset_assets.images.probe import CODEC_ERRORS, open_image
     from dataset_assets.records import JPEG_FORMATS
 
     opened = open_image(BytesIO(data), max_pixels=settings.max_pixels)
-    if opened.format in JPEG_FORMATS and opened.mode in ("RGB", "L"):
+    if opened.format in JPEG_FORMATS and opened.mode in ("RGB", "L") and max(size) >= 2 * max(least):
         try:
             return _open_jpeg(opened, size, least, settings)
         except CODEC_ERRORS:
             pass  # the decoder that made the crops says what is wrong, if anything is
-    image = Image.fromarray(decode(data, settings))
-    if image.size != size:
+    pixels = decode(data, settings)
+    if pixels.shape[1::-1] != size:
         raise SampleError(DropReason.SOURCE_CHANGED, "it has another size")
-    return image
+    return pixels
 
 
 def _open_jpeg(
     image: "Image.Image", size: tuple[int, int], least: tuple[int, int], settings: ImageSettings
-) -> "Image.Image":
+) -> NDArray[np.uint8]:  # (height, width, 3) uint8
     """Return a JPEG, decoded at an eighth, a quarter or a half of its size where that is enough."""
     from PIL import Image
 
@@ -193,4 +203,4 @@ def _open_jpeg(
     shown = image.convert("RGB") if transform is None else transform.apply(image)
     if turn := _TURNS.get(orientation):
         shown = shown.transpose(Image.Transpose[turn])
-    return shown
+    return np.array(shown)

@@ -27,7 +27,7 @@ class Kind:
     quality: int  # of JPEG
 
 
-# Together about 35 kB and 10 ms of a processor for a sample.
+# Together about 35 kB and 7 ms of a processor for a sample.
 THUMB = Kind(side=192, quality=70)
 LARGE = Kind(side=640, quality=70)
 ORIGIN = Kind(side=288, quality=65)

@@ -17,31 +17,41 @@ from dataset_assets.storage.location import Location, read_part
 
 
 def collect_samples(dataset: Dataset, chosen: Sequence[Chosen], album: Album, near: Mapping[str, int]) -> list[Sample]:
-    """Return the samples in the order of `chosen`; their pictures are made later.
+    """Return the samples in the order of `chosen`; their pictures are made later, and what is told of them comes then.
 
     `near` is the number of the group of those that are shown in one, by image_id. Raises StorageError where a tar
-    cannot be read, or the crops of a partition.
+    cannot be read.
     """
-    with dataset.catalog.reading() as connection:
-        found = images_seated(connection, [str(one.row["image_id"]) for one in chosen])
-    images = {image.image_id: image for image in found}
-    explained = {one.image_id: one for one in explain_images(dataset, found)}
-    return [
-        _describe(dataset, one, images[one.row["image_id"]], explained[one.row["image_id"]], album, near)
-        for one in chosen
-    ]
+    images = _find_images(dataset, [str(one.row["image_id"]) for one in chosen])
+    return [_describe(dataset, one, images[one.row["image_id"]], album, near) for one in chosen]
 
 
-def settle_sample(sample: Sample, album: Album) -> Sample:
-    """Return a sample with the pictures that could be made. Raises StorageError where one of its crop could not."""
+def explain_samples(dataset: Dataset, samples: Sequence[Sample]) -> dict[str, Explanation]:
+    """Return what there is to say of the captions of samples, by image_id; it takes as long as some of the pictures.
+
+    Raises StorageError where the crops of a partition cannot be read.
+    """
+    images = _find_images(dataset, [one.image_id for one in samples])
+    return {one.image_id: one for one in explain_images(dataset, list(images.values()))}
+
+
+def settle_sample(sample: Sample, album: Album, told: Explanation) -> Sample:
+    """Return a sample with the pictures that could be made, and with what is told of its captions.
+
+    Raises StorageError where a picture of its crop could not be made.
+    """
     if fault := album.find_fault(sample.large) or album.find_fault(sample.thumb):
         raise StorageError(f"{sample.shard}: the image of {sample.key} is damaged: {fault}")
-    return replace(sample, origin=album.check(sample.origin))
+    captions = [quote(one) for one in told.captions]
+    return replace(sample, origin=album.check(sample.origin), why=told.why, captions=captions)
 
 
-def _describe(
-    dataset: Dataset, chosen: Chosen, image: NamedImage, told: Explanation, album: Album, near: Mapping[str, int]
-) -> Sample:
+def _find_images(dataset: Dataset, image_ids: Sequence[str]) -> dict[str, NamedImage]:
+    with dataset.catalog.reading() as connection:
+        return {image.image_id: image for image in images_seated(connection, image_ids)}
+
+
+def _describe(dataset: Dataset, chosen: Chosen, image: NamedImage, album: Album, near: Mapping[str, int]) -> Sample:
     row = chosen.row
     tar = dataset.layout.export / row["shard"]
     jpeg, fields = (read_stored(tar, row[f"{name}_offset"], row[f"{name}_size"]) for name in ("jpg", "json"))
@@ -67,8 +77,8 @@ def _describe(
         selector=row["caption_selector_index"],
         text=row["caption"][:TEXT_LIMIT],
         length=len(row["caption"]),
-        why=told.why,
-        captions=[quote(one) for one in told.captions],
+        why="",
+        captions=(),
         near=near.get(image.image_id, 0),
         fields=fields.decode(errors="replace")[:TEXT_LIMIT],
     )

@@ -6,10 +6,12 @@ page that is there opens, and the next run goes on.
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import groupby
 
+from dataset_assets.captions.reports.explain import Explanation
 from dataset_assets.catalog.state import Piece, load_pieces, load_states
 from dataset_assets.damage import describe_folder, find_damage, recorded_sizes
 from dataset_assets.dataset import Dataset
@@ -20,7 +22,7 @@ from dataset_assets.gallery.left_out import collect_left_out, settle_left_out
 from dataset_assets.gallery.near import collect_near, load_groups, settle_group
 from dataset_assets.gallery.pictures import Album
 from dataset_assets.gallery.records import Sample
-from dataset_assets.gallery.samples import collect_samples, settle_sample
+from dataset_assets.gallery.samples import collect_samples, explain_samples, settle_sample
 from dataset_assets.gallery.summary import sum_up
 from dataset_assets.pages.write import find_data, write_page
 from dataset_assets.progress import Progress, Silence
@@ -102,8 +104,8 @@ def _write(work: Work, album: Album, also: Collection[str], progress: Progress) 
     samples = collect_samples(dataset, chosen, album, groups.numbers if groups else {})
     left_out = collect_left_out(dataset, tars, album)
     near = collect_near(dataset, groups, tars, {one.image_id: one.key for one in samples}, album)
-    drawn = album.draw(progress)
-    samples = [settle_sample(one, album) for one in samples]
+    drawn, told = _draw(dataset, samples, album, progress)
+    samples = [settle_sample(one, album, told[one.image_id]) for one in samples]
     data = {
         "overview": asdict(sum_up(dataset, samples, groups)),
         **{f"{_SAMPLES}-{number:03d}": [asdict(one) for one in part] for number, part in enumerate(_split(samples))},
@@ -128,6 +130,23 @@ def _write(work: Work, album: Album, also: Collection[str], progress: Progress) 
             "also": sorted(also),
         },
     )
+
+
+def _draw(
+    dataset: Dataset, samples: Sequence[Sample], album: Album, progress: Progress
+) -> tuple[int, dict[str, Explanation]]:
+    """Make the pictures; return of how many images they are, and what is told of the samples, by image_id.
+
+    That is found out in a thread, as other processes draw; a bucket at a time, so that an interrupt has not long to
+    wait.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="gallery")
+    try:
+        told = [thread.submit(explain_samples, dataset, bucket) for bucket in _split(samples)]
+        drawn = album.draw(progress)
+        return drawn, {image_id: one for bucket in told for image_id, one in bucket.result().items()}
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 def _choose(dataset: Dataset, also: Collection[str] = ()) -> list[Chosen]:

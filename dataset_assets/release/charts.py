@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from dataset_assets.catalog.state import Piece
+from dataset_assets.charts.again import draw_once
 from dataset_assets.charts.dataset import draw_buckets, draw_captions, draw_kept, draw_sizes
 from dataset_assets.dataset import Dataset
 from dataset_assets.overview.export import measure_contents
@@ -43,9 +44,9 @@ def make_charts(dataset: Dataset, tars: Sequence[Piece]) -> Iterator[Chart]:
     held = measure_contents(dataset, tars)
     sizes, kept, lengths = (asdict(one) for one in (held.sizes, held.kept, held.lengths))
     charts = {
-        "buckets": (held.buckets, partial(draw_buckets, held.buckets)),
-        "sizes": (sizes, partial(draw_sizes, held.sizes)),
-        "kept": (kept, partial(draw_kept, held.kept)),
+        "buckets": (held.buckets, partial(draw_once, draw_buckets, held.buckets)),
+        "sizes": (sizes, partial(draw_once, draw_sizes, held.sizes)),
+        "kept": (kept, partial(draw_once, draw_kept, held.kept)),
         "captions": ([held.selected, lengths], partial(draw_captions, held.selected, held.lengths)),
     }
     for name in names:

@@ -1,10 +1,14 @@
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from dataset_assets.defs.carry import carry_pictures
+from dataset_assets.defs.carry import carry_pictures, drawing_ahead
+from dataset_assets.errors import StorageError
 from dataset_assets_tests.runs import instance_in
 
 KEY = dg.AssetKey("crops")
@@ -50,3 +54,54 @@ def test_a_run_that_was_killed_before_it_said_anything_loses_none(instance: dg.D
     report(instance, "a", "of all partitions")
 
     assert carry_pictures(instance, KEY, "1", "a") == {"seen": PICTURE}
+
+
+def test_pictures_are_drawn_in_one_other_thread_before_they_are_asked_for() -> None:
+    threads = []
+    both = threading.Event()
+
+    def draw(key: str) -> Mapping[str, Any]:
+        threads.append(threading.get_ident())
+        if key == "b":
+            both.set()
+        return {"of": key}
+
+    with drawing_ahead(draw, ["a", "b"]) as drawn:
+        assert both.wait(60)
+        assert [drawn("b"), drawn("a")] == [{"of": "b"}, {"of": "a"}]
+
+    assert len(threads) == 2
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
+
+
+def test_what_goes_wrong_is_raised_where_it_is_asked_for() -> None:
+    def draw(key: str) -> Mapping[str, Any]:
+        if key == "b":
+            raise StorageError("no disk")
+        return {}
+
+    with drawing_ahead(draw, ["a", "b", "c"]) as drawn:
+        assert drawn("a") == {}
+        with pytest.raises(StorageError, match="no disk"):
+            drawn("b")
+        assert drawn("c") == {}
+
+
+def test_what_nobody_asks_for_any_more_is_not_drawn() -> None:
+    begun, seen = threading.Event(), []
+
+    def draw(key: str) -> Mapping[str, Any]:
+        seen.append(key)
+        begun.set()
+        time.sleep(0.01)
+        return {}
+
+    def leave() -> None:
+        with drawing_ahead(draw, map(str, range(1_000))):
+            assert begun.wait(60)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        leave()
+    assert 0 < len(seen) < 1_000

@@ -60,9 +60,15 @@ def test_each_picture_is_made_of_the_larger_one_before() -> None:
 
 
 def test_a_jpeg_is_decoded_no_larger_than_is_needed() -> None:
-    image = open_small(jpeg(1600, 1200), (1600, 1200), (192, 144), SETTINGS)
+    pixels = open_small(jpeg(1600, 1200), (1600, 1200), (192, 144), SETTINGS)
 
-    assert image.size == (200, 150)
+    assert pixels.shape == (150, 200, 3)
+
+
+def test_a_jpeg_of_which_more_than_half_is_needed_has_the_pixels_that_crops_are_made_of() -> None:
+    data = jpeg(320, 240)
+
+    assert np.array_equal(open_small(data, (320, 240), (200, 150), SETTINGS), decode(data, SETTINGS))
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG"])
