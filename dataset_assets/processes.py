@@ -40,14 +40,14 @@ def ignored_by_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def prepare_forks(module: str) -> contexts.ForkServerContext:
-    """Return what starts processes that have `module` imported already; it begins to import it, if nothing did before.
+def prepare_forks(*modules: str) -> contexts.ForkServerContext:
+    """Return what starts processes that have `modules` imported already; it begins to import them now, if not before.
 
     Forking this process would copy locks that its threads hold. A server that does nothing but fork has none, and what
-    it has imported is in memory once for all. There is one server: of several modules the first is the one it imports.
+    it has imported is in memory once for all. There is one server: it imports what it is told first.
     """
     context = get_context("forkserver")
-    context.set_forkserver_preload([module])
+    context.set_forkserver_preload(list(modules))
     with ignored_by_children():
         forkserver.ensure_running()
     return context

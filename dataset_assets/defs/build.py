@@ -61,11 +61,13 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False,
 def _build_images(dataset: Dataset, runner: "_Runner", config: dict[str, Any]) -> None:
     """Bring everything that is made of images up to date; `config` is the scan's. Raises DatasetError."""
     settings = dataset.settings
+    if judge_all(dataset)[Stage.BUCKET_ASSIGNMENTS, ""].state == "missing":
+        prepare_processes()  # which takes a second that the scan takes, too
     runner.run([Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS], config=config)
     verdicts = judge_all(dataset)
     images = _count_stale_images(dataset, verdicts)
     if any(images.values()):
-        prepare_processes()  # which takes a second that the start of the run takes, too
+        prepare_processes()  # likewise, beside the start of the run
     for chunk in list(split_stale(settings, list_partitions(runner.instance), verdicts)):
         for key in chunk.keys:
             images.pop(key, None)

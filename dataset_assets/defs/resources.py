@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from dataset_assets.dataset import Dataset, open_dataset
+from dataset_assets.memory import keep_little
 from dataset_assets.progress import Lines, Progress
 from dataset_assets.settings import Settings
 
@@ -14,6 +15,7 @@ def make_dataset_resource(settings: Settings) -> dg.ResourceDefinition:
 
     @dg.resource(description="The dataset: its settings, catalog, sources and where its artifacts lie.")
     def dataset(_context: dg.InitResourceContext) -> Iterator[Dataset]:
+        keep_little()
         with open_dataset(settings) as opened:
             yield opened
 

@@ -45,7 +45,7 @@ _FACTS = {kind: [field.name for field in fields(kind)] for kind in (Crop, Drop)}
 _UNIQUE = {"key", "image_id", "made_from", "source_sha256", "jpeg", "scale", "spread", "look"}
 _REPEATING = [name for name in CROP_SCHEMA.names if name not in _UNIQUE]  # a dictionary of the others would only cost
 _REUSE = ["made_from", "passing", "timeout"]  # what decides whether a row can be copied
-ROW_GROUP = 64  # images at most, and
+ROW_GROUP = 32  # images at most, some 3 MB, and
 GROUP_BYTES = 32 << 20  # of JPEGs about: what bounds the memory of writers and readers
 
 Row = Mapping[str, Any]

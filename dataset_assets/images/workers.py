@@ -22,6 +22,7 @@ from typing import Generic, Self, TypeVar
 
 from dataset_assets.errors import DatasetError, SourceError, StorageError
 from dataset_assets.images.worker import CropJob, Failure, Job, Loss, Started, describe_end, work
+from dataset_assets.memory import give_back
 from dataset_assets.processes import ignored_by_children, prepare_forks
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
@@ -31,7 +32,7 @@ from dataset_assets.sources.waiting import WAITS, Shared
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
-_PRELOAD = "dataset_assets.images.pipeline"  # and with it torch, Pillow and the codecs
+_PRELOAD = ("dataset_assets.images.pipeline", work.__module__)  # and with the first torch, Pillow and the codecs
 _QUEUED = 2  # tasks at a worker, at least: the one it works on and the next
 _MOST_QUEUED = 24
 _QUEUED_SECONDS = 0.1  # of work at a worker, as far as _MOST_QUEUED tasks are so much
@@ -95,6 +96,7 @@ class Workers(Generic[Task, Answer]):
         self._wake: list[int] = []  # what ends waiting: where a byte is written, and where it is read
 
     def __enter__(self) -> Self:
+        give_back()  # what stages before this one needed: the workers need some now
         read, write = os.pipe()
         self._wake = [write, read]
         self._selector.register(read, EVENT_READ)
@@ -192,7 +194,7 @@ class Workers(Generic[Task, Answer]):
 
     def _start(self) -> _Worker[Task, Answer]:
         """Start a process."""
-        context = prepare_forks(_PRELOAD)
+        context = prepare_forks(*_PRELOAD)
         given, tasks = context.Pipe(duplex=False)
         answers, gives = context.Pipe(duplex=False)
         _widen(gives)
@@ -327,7 +329,7 @@ class Workers(Generic[Task, Answer]):
 
 def prepare_processes() -> None:
     """Start what workers are forked from, if it is not there yet; returns before it has imported what they need."""
-    prepare_forks(_PRELOAD)
+    prepare_forks(*_PRELOAD)
 
 
 def _widen(pipe: Connection) -> None:

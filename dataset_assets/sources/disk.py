@@ -64,8 +64,8 @@ class DiskTree:
 
     def read(self, path: str, version: str) -> bytes:
         """Return a whole file. Raises OSError: ChangedError where it is not `version`."""
-        with waiting(), Path(self._absolute(path)).open("rb") as file:  # the disk may be another machine's
-            data = file.read()
+        with waiting(), FileIO(self._absolute(path)) as file:  # the disk may be another machine's
+            data = file.readall()
             now = state_of(os.fstat(file.fileno())).version
         if now != version:
             raise ChangedError(errno.ESTALE, "changed after the scan")

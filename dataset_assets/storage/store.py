@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ _RETRIES = {"mode": "standard", "max_attempts": 5}
 
 MOST_LATE = 4  # requests to a bucket, one after the other, that are never answered: then it is no matter of the objects
 
+_opening = Lock()
 _late: Counter[str] = Counter()  # by this process, since the bucket last answered
 
 
@@ -76,9 +78,17 @@ def find_fault(url: str) -> str:
     return ""
 
 
+def open_store(protocol: str, process: int) -> Any:
+    """Return the file system of a kind of URL; each process has its own, and all its threads share it.
+
+    Raises ObjectError where there is none.
+    """
+    with _opening:  # else each of many threads that ask at once would make one, which takes a tenth of a second
+        return _open_store(protocol, process)
+
+
 @lru_cache
-def open_store(protocol: str, _process: int) -> Any:
-    """Return the file system of a kind of URL; each process has its own, and all its threads share it."""
+def _open_store(protocol: str, _process: int) -> Any:
     import fsspec
 
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}  # others write there, too

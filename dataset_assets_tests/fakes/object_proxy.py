@@ -107,6 +107,7 @@ class ObjectProxy:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # of connections: one that is turned away is tried again a second later
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: clients that give up are what is tested."""

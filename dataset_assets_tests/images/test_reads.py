@@ -67,21 +67,32 @@ def test_what_is_not_waited_for_or_takes_a_decoder_is_read_when_it_is_taken(at_o
 def test_as_many_are_read_ahead_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_ROOM", 300)
     monkeypatch.setattr(module, "_LARGE", 150)
-    store = Store(at_once=8)
-    reads = Reads({"store": store})
+    reads = Reads({"store": Store(at_once=8)})
     ahead = []
 
     for size in (100, 100, 280, 280, 400, 400, 10, 10, 10, 10, 10):
-        store.ahead = 0
         takes = [reads.begin("store", "x", str(size)) for _ in range(4)]
+        ahead.append(reads._under_way)
         assert {len(take()) for take in takes} == {size}
-        ahead.append(store.ahead)
 
     assert ahead == [2, 3, 3, 1, 1, 0, 0, 1, 1, 2, 4]
+    assert reads._under_way == 0
+
+
+def test_what_waits_for_room_is_read_ahead_once_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ROOM", 300)
+    monkeypatch.setattr(module, "_LARGE", 150)
+    store = Store(at_once=8)
+    reads = Reads({"store": store})
+
+    takes = [reads.begin("store", "x", "100") for _ in range(6)]
+
+    assert {len(take()) for take in takes} == {100}
+    assert store.ahead == 6
 
 
 def test_an_image_that_was_lost_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ROOM", module._LARGE)
+    monkeypatch.setattr(module, "_ROOM", module._LARGE)  # for one at a time
     store = Store()
     reads = Reads({"store": store})
 

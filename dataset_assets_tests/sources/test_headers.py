@@ -86,7 +86,7 @@ def test_a_store_that_takes_requests_and_never_answers_is_no_matter_of_its_objec
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     files = [("a", f"{number}.jpg", "10-tag") for number in range(100)]
     source = FolderSource(path=ObjectPath("s3://silent/raw"))
-    store.open_store.cache_clear()
+    store._open_store.cache_clear()
     try:
         with SilentServer() as server:
             monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
@@ -96,4 +96,4 @@ def test_a_store_that_takes_requests_and_never_answers_is_no_matter_of_its_objec
                 list(read_headers(1, ImageSettings(), {"a": source}, files))
             assert server.connections <= len(files)
     finally:
-        store.open_store.cache_clear()
+        store._open_store.cache_clear()

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_assets.errors import DamagedError, DatasetError, StorageError
-from dataset_assets.storage import upload
+from dataset_assets.storage import store, upload
 from dataset_assets.storage.atomic import remove, sweep, write_bytes, writing
 from dataset_assets.storage.location import find_files, look_at, read_part
 from dataset_assets.storage.objects import BLOCK, ObjectPath, find_version
 from dataset_assets.storage.parquet import find_table, open_table, read_table, write_table
-from dataset_assets.storage.store import ObjectError, OutageError, open_store
+from dataset_assets.storage.store import ObjectError, OutageError
 from dataset_assets_tests import children
 from dataset_assets_tests.fakes.object_proxy import ObjectProxy
 from dataset_assets_tests.objects import put
@@ -238,7 +238,7 @@ def test_what_the_library_does_not_take_from_the_environment_is_said_in_a_line(
     object_root: ObjectPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9")
-    open_store.cache_clear()
+    store._open_store.cache_clear()
     try:
         for ask in (ObjectPath.stat, ObjectPath.check, ObjectPath.read_bytes, lambda path: path.list()):
             with pytest.raises(OutageError, match=r"^s3://: Invalid endpoint: 127\.0\.0\.1:9$"):
@@ -246,7 +246,7 @@ def test_what_the_library_does_not_take_from_the_environment_is_said_in_a_line(
         with pytest.raises(StorageError, match=r"^cannot write .*/one: Invalid endpoint"):
             write_bytes(object_root / "one", b"")
     finally:
-        open_store.cache_clear()
+        store._open_store.cache_clear()
 
 
 def test_what_is_known_of_objects_is_found_whatever_it_is_called() -> None:

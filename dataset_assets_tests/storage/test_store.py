@@ -1,6 +1,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import botocore.exceptions as boto  # type: ignore[import-untyped]
@@ -8,7 +9,7 @@ import pytest
 
 from dataset_assets.storage import store as module
 from dataset_assets.storage.objects import ObjectPath
-from dataset_assets.storage.store import MOST_LATE, ObjectError, OutageError, calling, open_store
+from dataset_assets.storage.store import MOST_LATE, ObjectError, OutageError, calling
 from dataset_assets_tests.fakes.object_proxy import ObjectProxy
 from dataset_assets_tests.fakes.silent_server import SilentServer
 from dataset_assets_tests.objects import put
@@ -35,7 +36,7 @@ def test_a_request_that_is_never_answered_is_tried_as_often_as_is_said_and_no_mo
     with SilentServer() as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
-        store: Any = open_store.__wrapped__("s3", os.getpid())
+        store: Any = module._open_store.__wrapped__("s3", os.getpid())
         with (
             pytest.raises(ObjectError, match=r"^s3://late/one: Read timeout on endpoint URL: ") as caught,
             calling(url),
@@ -45,6 +46,15 @@ def test_a_request_that_is_never_answered_is_tried_as_often_as_is_said_and_no_mo
 
         assert not isinstance(caught.value, OutageError)
         assert server.connections == 2
+
+
+def test_threads_that_ask_at_once_share_one_store(object_root: ObjectPath) -> None:
+    module._open_store.cache_clear()
+
+    with ThreadPoolExecutor(16) as threads:
+        stores = list(threads.map(lambda _: object_root.store, range(64)))
+
+    assert len({id(store) for store in stores}) == 1
 
 
 def test_bytes_that_end_early_are_asked_for_again(object_root: ObjectPath, object_proxy: ObjectProxy) -> None:
