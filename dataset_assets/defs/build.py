@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from dataset_assets.catalog.state import load_states
 from dataset_assets.dataset import Dataset, open_dataset
 from dataset_assets.defs.chunks import Chunk, split_stale
+from dataset_assets.defs.engines import shared_engines
 from dataset_assets.defs.graph import build_definitions
 from dataset_assets.defs.partitions import list_partitions
 from dataset_assets.errors import DatasetError, StorageError
@@ -98,7 +99,7 @@ def open_instance(layout: Layout) -> Iterator[dg.DagsterInstance]:
     """
     home = prepare_dagster_home(layout)
     try:
-        with quick_records(home), dg.DagsterInstance.from_config(str(home)) as instance:
+        with quick_records(home), shared_engines(), dg.DagsterInstance.from_config(str(home)) as instance:
             yield instance
     except DBAPIError as error:
         raise StorageError(f"cannot keep Dagster's records in {home}: {error.orig}") from error
