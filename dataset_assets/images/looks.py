@@ -7,8 +7,9 @@ the cell nearer to the middle the brighter one? So in each of the eight ways to 
 Which of many looks are near each other is found in alike.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,45 +62,49 @@ def _average(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return the mean luminance of each cell in 256ths of a level, (8, 8).
 
     A cell has every row and column that it touches: a mirrored image has the same cells, mirrored, and one of fewer
-    than 8 pixels has 8 cells, too. The sums are of whole numbers far below 2^53, which float64 adds exactly in any
-    order, and much faster than integers.
+    than 8 pixels has 8 cells, too. The sums are of whole numbers, which floats add exactly in any order: those of rows
+    stay within 2^24 in float32, those of cells far below 2^53 in float64.
     """
     height, width = pixels.shape[:2]
-    rows = pixels.reshape(height, -1)
-    strips = np.empty((_CELLS, width * 3))
-    for cell, cut in enumerate(_cut(height)):
-        strips[cell] = _add_rows(rows[cut])
-    sums = strips.reshape(_CELLS, width, 3) @ _LUMINANCE @ _members(width)  # (8, 8)
-    means: NDArray[np.int64] = sums.astype(np.int64) // np.outer(_sizes(height), _sizes(width))
+    strips = _add_rows(pixels.reshape(height, -1))  # (8, width * 3)
+    luminance = (strips.reshape(-1, 3) @ _LUMINANCE.astype(strips.dtype)).reshape(_CELLS, width)
+    if width < _CELLS:
+        luminance = np.pad(luminance, ((0, 0), (0, 1)))  # more cells than the last one end behind the last column
+    _, sizes, bounds = _cut(width)
+    sums = np.add.reduceat(luminance, bounds, axis=1, dtype=np.float64)[:, ::2]
+    means: NDArray[np.int64] = sums.astype(np.int64) // (_cut(height).sizes[:, None] * sizes)
     return means
 
 
+def _add_rows(rows: NDArray[np.uint8]) -> NDArray[np.floating[Any]]:  # (8, columns)
+    """Return the sum of the rows of each cell, added in 16 bits as far as these reach, which is much faster."""
+    slices, sizes, _ = _cut(len(rows))
+    if sizes.max() <= _FULL:
+        strips = np.empty((_CELLS, rows.shape[1]), np.uint16)
+        for strip, cut in zip(strips, slices, strict=True):
+            np.add.reduce(rows[cut], axis=0, dtype=np.uint16, out=strip)
+        return strips.astype(np.float32)
+    long = np.zeros((_CELLS, rows.shape[1]))
+    for strip, cut in zip(long, slices, strict=True):
+        for start in range(cut.start, cut.stop, _FULL):
+            strip += np.add.reduce(rows[start : min(start + _FULL, cut.stop)], axis=0, dtype=np.uint16)
+    return long
+
+
+class _Cut(NamedTuple):
+    """Which of the pixels of a side are in which of its 8 cells."""
+
+    slices: list[slice]
+    sizes: NDArray[np.int64]  # pixels in each
+    bounds: NDArray[np.int64]  # where each begins and ends, the last end left out, as `reduceat` wants them
+
+
 @lru_cache(maxsize=256)
-def _members(side: int) -> NDArray[np.float64]:
-    """Return which of `side` columns are in which cell, (side, 8): 1 or 0."""
-    members = np.zeros((side, _CELLS))
-    for cell, cut in enumerate(_cut(side)):
-        members[cut, cell] = 1
-    return members
-
-
-def _sizes(side: int) -> list[int]:
-    return [cut.stop - cut.start for cut in _cut(side)]
-
-
-def _cut(side: int) -> Iterator[slice]:
-    for cell in range(_CELLS):
-        yield slice(cell * side // _CELLS, -(-(cell + 1) * side // _CELLS))
-
-
-def _add_rows(rows: NDArray[np.uint8]) -> NDArray[np.unsignedinteger]:
-    """Return the sum of some rows, added in 16 bits as far as these reach, which is much faster."""
-    if len(rows) <= _FULL:
-        total: NDArray[np.unsignedinteger] = np.add.reduce(rows, axis=0, dtype=np.uint16)
-    else:
-        blocks = [_add_rows(rows[start : start + _FULL]) for start in range(0, len(rows), _FULL)]
-        total = np.add.reduce(blocks, axis=0, dtype=np.uint64)
-    return total
+def _cut(side: int) -> _Cut:
+    starts = [cell * side // _CELLS for cell in range(_CELLS)]
+    stops = [-(-(cell + 1) * side // _CELLS) for cell in range(_CELLS)]
+    bounds = np.stack([starts, stops], axis=1).ravel()[:-1]
+    return _Cut([slice(*ends) for ends in zip(starts, stops, strict=True)], np.subtract(stops, starts), bounds)
 
 
 def _turn(square: NDArray[np.int64], turn: int) -> NDArray[np.int64]:
