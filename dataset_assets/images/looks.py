@@ -85,9 +85,9 @@ def _add_rows(rows: NDArray[np.uint8]) -> NDArray[np.floating[Any]]:  # (8, colu
             np.add.reduce(rows[cut], axis=0, dtype=np.uint16, out=strip)
         return strips.astype(np.float32)
     long = np.zeros((_CELLS, rows.shape[1]))
-    for strip, cut in zip(long, slices, strict=True):
+    for cell, cut in enumerate(slices):
         for start in range(cut.start, cut.stop, _FULL):
-            strip += np.add.reduce(rows[start : min(start + _FULL, cut.stop)], axis=0, dtype=np.uint16)
+            long[cell] += np.add.reduce(rows[start : min(start + _FULL, cut.stop)], axis=0, dtype=np.uint16)
     return long
 
 
