@@ -35,7 +35,7 @@ VERSIONS = {
     "manifest": 1,
     "dataset_card": 1,
     "contact_sheet": 1,
-    "gallery": 1,
+    "gallery": 2,
     "charts": 2,  # of `manifest`: the pictures beside the tars
     "caption_records": 2,
     "record_captions": 2,

@@ -1,6 +1,7 @@
 """Builds from sources in an object store: the bytes of a build from a disk, and no object read for nothing."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,23 @@ def test_images_that_change_between_scan_and_crop_are_left_out_until_the_next_sc
         build_library(dataset)
         manifest = json.loads(dataset.layout.manifest.read_bytes())
     assert manifest["summary"]["images_exported"] == 5
+
+
+@pytest.mark.parametrize(("kind", "make"), [("folder", make_folder), ("tars", make_tars), ("parquet", make_parquet)])
+def test_how_long_an_image_is_can_be_told_before_it_is_read(
+    tmp_path: Path, object_root: ObjectPath, kind: str, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path)
+    settings = settings_of(tmp_path, kind, copy(tmp_path / "raw", object_root), {})
+    with open_dataset(settings) as dataset:
+        (source,) = dataset.sources.values()
+        images = [one for one in source.list_images(Counter()) if not one.fault and source.is_quick(one.version)]
+        sizes = [source.count_bytes(one.version) for one in images]
+
+        assert sizes == [len(source.read(one.uri, one.version)) for one in images]
+
+    assert len(set(sizes)) > 3
+    assert source.count_bytes("none") == 0
 
 
 @pytest.mark.parametrize(("kind", "make"), [("folder", make_folder), ("tars", make_tars), ("parquet", make_parquet)])

@@ -14,7 +14,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.settings import SidecarSettings
 from dataset_assets.shards.plan import read_plan
-from dataset_assets.sources.base import LARGEST_SIDECAR, split_sidecars
+from dataset_assets.sources.base import LARGEST_SIDECAR, count_at_once, split_sidecars
 from dataset_assets.stages import caption_stage
 from dataset_assets.work import Outcome, begin, holding_lock
 
@@ -122,7 +122,7 @@ def _name_version(extension: str, listed: str) -> str:
 
 def _read_files(dataset: Dataset, files: list[_File]) -> Iterator[bytes | OSError | None]:
     """Yield what is in each file, None where there is none, or why it cannot be read; several wait at a time."""
-    at_once = max((dataset.sources[row["source"]].at_once for row, extension, _ in files if extension), default=1)
+    at_once = count_at_once(dataset.sources[row["source"]] for row, extension, _ in files if extension)
     if at_once == 1:
         yield from (_read_file(dataset, *file) for file in files)
         return

@@ -62,7 +62,9 @@ def run_build(settings: Settings, progress: Progress, *, checksum: bool = False,
 def _build_images(dataset: Dataset, runner: "_Runner", config: dict[str, Any]) -> None:
     """Bring everything that is made of images up to date; `config` is the scan's. Raises DatasetError."""
     settings = dataset.settings
-    if judge_all(dataset)[Stage.BUCKET_ASSIGNMENTS, ""].state == "missing":
+    with dataset.catalog.reading() as connection:
+        first = (Stage.BUCKET_ASSIGNMENTS, "") not in load_states(connection, [""])
+    if first:
         prepare_processes()  # which takes a second that the scan takes, too
     runner.run([Stage.RAW_IMAGES, Stage.BUCKET_ASSIGNMENTS], config=config)
     verdicts = judge_all(dataset)

@@ -6,13 +6,18 @@ an event costs. How these files wait for the disk is storage/records.py's.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from threading import Lock
 from typing import Any
 
-from dagster._core.storage.event_log.sqlite import sqlite_event_log
-from dagster._core.storage.runs.sqlite import sqlite_run_storage
 from sqlalchemy import Engine, create_engine
 
-_STORAGES = (vars(sqlite_event_log), vars(sqlite_run_storage))  # each calls `create_engine` by this name
+# Dagster's own matters. Where another version of it has them elsewhere, a build is only slower.
+_STORAGES = (
+    "dagster._core.storage.event_log.sqlite.sqlite_event_log",
+    "dagster._core.storage.runs.sqlite.sqlite_run_storage",
+)
 _NAME = "create_engine"
 _KEPT = 8  # files: those of all runs, of all assets and of the run that goes on, and some room
 
@@ -21,18 +26,30 @@ _KEPT = 8  # files: those of all runs, of all assets and of the run that goes on
 def shared_engines() -> Iterator[None]:
     """Let Dagster's SQLite files have one engine each in this process while the block lasts, the newest of them."""
     engines: dict[str, Engine] = {}
+    lock = Lock()
 
     def share(url: str, **options: Any) -> Engine:
-        engines[url] = engines.pop(url) if url in engines else create_engine(url, **options)  # as the newest
-        if len(engines) > _KEPT:
-            engines.pop(next(iter(engines)))
-        return engines[url]
+        with lock:
+            engines[url] = engines.pop(url) if url in engines else create_engine(url, **options)  # as the newest
+            if len(engines) > _KEPT:
+                engines.pop(next(iter(engines)))
+            return engines[url]
 
-    before = [storage[_NAME] for storage in _STORAGES]
+    storages = [names for names in map(_list_names, _STORAGES) if _NAME in names]
+    before = [names[_NAME] for names in storages]
     try:
-        for storage in _STORAGES:
-            storage[_NAME] = share
+        for names in storages:
+            names[_NAME] = share
         yield
     finally:
-        for storage, own in zip(_STORAGES, before, strict=True):
-            storage[_NAME] = own
+        for names, own in zip(storages, before, strict=True):
+            names[_NAME] = own
+
+
+def _list_names(module: str) -> dict[str, Any]:
+    """Return what a module of Dagster calls by which name, nothing where there is no such module."""
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:  # of a package that it should be in
+        found = None
+    return vars(import_module(module)) if found else {}

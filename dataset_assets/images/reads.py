@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 
-from dataset_assets.sources.base import Reader
+from dataset_assets.sources.base import Reader, count_at_once
+from dataset_assets.sources.waiting import untold, waiting
 
-_ROOM = 32 << 20  # bytes that are read ahead, about
-_LARGE = 4 << 20  # bytes: an image, as far as none was seen yet
-_FADES = 0.9  # what is left of a large one's size as a guess, an image later
+_MOST_AHEAD = 32 << 20  # bytes that are read ahead; of one image that is larger, all
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +21,7 @@ class _Read:
     """An image that is read ahead: by a thread, once there is room for it, or where it is taken, if that is sooner."""
 
     read: Callable[[], bytes]
+    size: int
     coming: Future[bytes] | None = None
 
 
@@ -30,11 +30,10 @@ class Reads:
 
     def __init__(self, sources: Mapping[str, Reader]) -> None:
         self._sources = sources
-        self._threads = ThreadPoolExecutor(count_reads(sources))  # which starts them as they are needed
+        self._threads = ThreadPoolExecutor(count_at_once(sources.values()))  # which starts them as they are needed
         self._lock = Lock()
         self._waiting: deque[_Read] = deque()  # until there is room
-        self._under_way = 0  # images
-        self._size = float(_LARGE)  # that an image may have, bytes
+        self._ahead = 0  # bytes that are on their way, or there and not taken
 
     def begin(self, source: str, uri: str, version: str) -> Callable[[], bytes]:
         """Return what gives an image's bytes and raises as Reader.read does; it is to be called, once.
@@ -46,36 +45,35 @@ class Reads:
         read = partial(reader.read, uri, version)
         if reader.at_once == 1 or not reader.is_quick(version):
             return read
-        ahead = _Read(read)
+        one = _Read(read, reader.count_bytes(version))
         with self._lock:
-            self._waiting.append(ahead)
+            self._waiting.append(one)
             self._start()
-        return partial(self._take, ahead)
+        return partial(self._take, one)
 
     def _start(self) -> None:
         """Let threads read what there is room for; the lock is held."""
-        while self._waiting and (self._under_way + 1) * self._size <= _ROOM:
+        while self._waiting and (not self._ahead or self._ahead + self._waiting[0].size <= _MOST_AHEAD):
             first = self._waiting.popleft()
-            first.coming = self._threads.submit(first.read)
-            self._under_way += 1
+            self._ahead += first.size
+            first.coming = self._threads.submit(_read_untold, first.read)
 
-    def _take(self, ahead: _Read) -> bytes:
+    def _take(self, one: _Read) -> bytes:
         with self._lock:
-            coming = ahead.coming
+            coming = one.coming
             if coming is None:
-                self._waiting.remove(ahead)
-        size = 0
+                self._waiting.remove(one)
+        if coming is None:
+            return one.read()
         try:
-            data = coming.result() if coming else ahead.read()
-            size = len(data)
+            with waiting():  # here, and not where it is read: this process may be at work on another image then
+                return coming.result()
         finally:
             with self._lock:
-                self._under_way -= coming is not None
-                self._size = max(size, _FADES * self._size)
+                self._ahead -= one.size
                 self._start()
-        return data
 
 
-def count_reads(sources: Mapping[str, Reader]) -> int:
-    """Return how many images are best read at a time: one where none is waited for."""
-    return max((source.at_once for source in sources.values()), default=1)
+def _read_untold(read: Callable[[], bytes]) -> bytes:
+    with untold():
+        return read()

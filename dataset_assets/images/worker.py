@@ -16,11 +16,11 @@ from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from dataset_assets.errors import DatasetError, DropReason, SampleError
-from dataset_assets.images.reads import Reads, count_reads
+from dataset_assets.images.reads import Reads
 from dataset_assets.processes import end_with_parent
 from dataset_assets.records import Crop, CropTask, Drop
 from dataset_assets.settings import ImageSettings
-from dataset_assets.sources.base import Reader
+from dataset_assets.sources.base import Reader, count_at_once
 from dataset_assets.sources.waiting import Shared, tell_waits
 
 Task_contra = TypeVar("Task_contra", contravariant=True)
@@ -70,7 +70,7 @@ class Job(Protocol[Task_contra, Answer_co]):
         """How many tasks are best begun before the first of them is answered: one where nothing is waited for."""
 
     def prepare(self) -> Callable[[Task_contra], Callable[[], Answer_co]]:
-        """Import what is needed, in the worker, and return what begins a task, and returns what then answers it."""
+        """Import what is needed, in the worker, and return what begins a task: it returns what gives its answer."""
 
     def fail(self, task: Task_contra, loss: Loss) -> Answer_co:
         """Return the answer to a task that its worker did not survive, in the parent."""
@@ -91,7 +91,7 @@ class CropJob:
     @property
     def ahead(self) -> int:
         """How many images are best read while the first of them is worked on."""
-        return count_reads(self.sources)
+        return count_at_once(self.sources.values())
 
     def prepare(self) -> Callable[[CropTask], Callable[[], Crop | Drop]]:
         """Return what makes a crop of a task, or says why there is none: its image is read first."""

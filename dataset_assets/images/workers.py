@@ -85,6 +85,7 @@ class Workers(Generic[Task, Answer]):
             raise ValueError(f"{count} workers; at least 1 is needed")
         self._count = count
         self._job = job
+        self._least = max(_QUEUED, job.ahead)  # tasks at a worker
         self._workers: list[_Worker[Task, Answer]] = []
         # Taken back from a worker that died before it came to them:
         self._returned: deque[_Item[Task, Answer]] = deque()
@@ -169,7 +170,7 @@ class Workers(Generic[Task, Answer]):
     @property
     def _depth(self) -> int:
         """How many tasks a worker has at a time. Where they take long, few: the last should not wait at one worker."""
-        return max(_QUEUED, self._job.ahead, min(_MOST_QUEUED, int(_QUEUED_SECONDS / max(self._pace, 1e-6))))
+        return max(self._least, min(_MOST_QUEUED, int(_QUEUED_SECONDS / max(self._pace, 1e-6))))
 
     def _give(self, item: _Item[Task, Answer]) -> bool:
         """Send a job to a worker without one, else to a new one, else to one that has some; return whether it was sent.

@@ -1,7 +1,7 @@
 """What a source of images offers: a listing that opens nothing, and the bytes of one image. No source lives here."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -32,10 +32,16 @@ class Reader(Protocol):
 
     @property
     def at_once(self) -> int:
-        """How many images are best opened at a time: one where none is waited for."""
+        """How many images are best read at a time: one where none is waited for."""
 
     def is_quick(self, version: str) -> bool:
-        """Return whether a header of this version is read with a few system calls, or with a request by any thread."""
+        """Return whether an image of this version, or its header, is read with a few system calls, or by a request.
+
+        Then any thread may read it: nothing has to be decompressed for it.
+        """
+
+    def count_bytes(self, version: str) -> int:
+        """Return how long an image of this version is, 0 where that does not say it."""
 
 
 class Source(Reader, Protocol):
@@ -69,3 +75,8 @@ def join_sidecars(versions: dict[str, str]) -> str:
 def split_sidecars(text: str) -> dict[str, str]:
     """Return what `join_sidecars` was given."""
     return dict(pair.split(":", 1) for pair in text.split(";")) if text else {}
+
+
+def count_at_once(sources: Iterable[Reader]) -> int:
+    """Return how many images of several sources are best read at a time: one where none is waited for."""
+    return max((source.at_once for source in sources), default=1)

@@ -10,7 +10,7 @@ from dataset_assets.catalog.images import record_checksums, usable_images
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import SampleError
 from dataset_assets.progress import Progress
-from dataset_assets.sources.base import Source
+from dataset_assets.sources.base import Source, count_at_once
 from dataset_assets.sources.headers import File
 
 _CHUNK = 1 << 20  # bytes
@@ -20,7 +20,7 @@ def read_checksums(dataset: Dataset, files: Iterable[File], count: int, progress
     """Yield the sha256 of `count` source files in order, "" for one that cannot be read: its header says why."""
     progress.start("reading content", count, "files")
     rest = iter(files)
-    at_once = max(dataset.settings.workers, *(source.at_once for source in dataset.sources.values()))
+    at_once = max(dataset.settings.workers, count_at_once(dataset.sources.values()))
     with ThreadPoolExecutor(at_once) as pool:
         while batch := list(islice(rest, BATCH)):  # map takes all that it is given at once
             for checksum in pool.map(lambda file: _hash(dataset.sources[file[0]], *file[1:]), batch):

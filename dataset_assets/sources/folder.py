@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from dataset_assets.errors import DropReason, SampleError
 from dataset_assets.sources.base import LARGEST_SIDECAR, Listed, join_sidecars
 from dataset_assets.sources.trees import Entry, Tree, make_tree, tell_loss
-from dataset_assets.sources.walk import FileState, show_path, split_name
+from dataset_assets.sources.walk import FileState, read_size, show_path, split_name
 from dataset_assets.storage.location import Location
 
 # fmt: off
@@ -88,6 +88,10 @@ class FolderSource:
     def is_quick(self, version: str) -> bool:
         """Return True: every image is a file."""
         return True
+
+    def count_bytes(self, version: str) -> int:
+        """Return the size of the file."""
+        return read_size(version)
 
     def open(self, uri: str, version: str) -> BinaryIO:
         """Open an image to read its header; one on a disk whatever it is now. Raises SampleError(UNREADABLE)."""

@@ -16,7 +16,7 @@ from dataset_assets.images.worker import Loss
 from dataset_assets.images.workers import Workers
 from dataset_assets.records import Header
 from dataset_assets.settings import ImageSettings
-from dataset_assets.sources.base import Source
+from dataset_assets.sources.base import Source, count_at_once
 from dataset_assets.sources.trees import tell_loss
 
 _CHUNK = 64  # files a task: sending one takes as long as reading a header
@@ -43,7 +43,7 @@ class ProbeJob:
     @property
     def at_once(self) -> int:
         """How many headers are best read at a time."""
-        return max((source.at_once for source in self.sources.values()), default=1)
+        return count_at_once(self.sources.values())
 
     def glance(self, task: list[File]) -> list[Header | None]:
         """Return what can be said of the files of a task without a decoder; None of those that need a worker."""

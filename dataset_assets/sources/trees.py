@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from dataset_assets.errors import DropReason, SampleError
@@ -20,6 +21,8 @@ from dataset_assets.storage.objects import ObjectPath
 
 _Task = TypeVar("_Task")
 _Answer = TypeVar("_Answer")
+
+_asking = Lock()
 
 
 class Entry(Protocol):
@@ -91,9 +94,10 @@ def find_folder(place: Location, *, again: bool = False) -> Location:
     A store is asked once in a process, and `again` where the answer is to be that of now.
     """
     if isinstance(place, ObjectPath):
-        if again:
-            _find_prefix.cache_clear()
-        return _find_prefix(place)
+        with _asking:  # once, whatever many threads want to know it
+            if again:
+                _find_prefix.cache_clear()
+            return _find_prefix(place)
     return place.parent if place.is_file() else place
 
 

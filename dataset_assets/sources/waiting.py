@@ -6,7 +6,7 @@ how long that may take, is not known here.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, local
 from time import monotonic
 from typing import Protocol
 
@@ -39,6 +39,7 @@ class _Waits:
 
 
 _waits = _Waits()
+_thread = local()  # whether what this thread waits for is told
 
 
 def tell_waits(shared: Shared) -> None:
@@ -49,8 +50,21 @@ def tell_waits(shared: Shared) -> None:
 @contextmanager
 def waiting() -> Iterator[None]:
     """Say that this process waits for a source while the block lasts; blocks may lie in each other, and in threads."""
+    if getattr(_thread, "untold", False):
+        yield
+        return
     _waits.change(1)
     try:
         yield
     finally:
         _waits.change(-1)
+
+
+@contextmanager
+def untold() -> Iterator[None]:
+    """Let nobody know of what this thread waits for while the block lasts: the process works on something else."""
+    _thread.untold = True
+    try:
+        yield
+    finally:
+        _thread.untold = False

@@ -34,6 +34,12 @@ class FileState(NamedTuple):
         return "" if self.fault else f"{self.size}-{self.stamp}"
 
 
+def read_size(version: str) -> int:
+    """Return the size, in bytes, that FileState.version tells, 0 where it tells none."""
+    size = version.partition("-")[0]
+    return int(size) if size.isdecimal() else 0
+
+
 def walk(root: Path, offered: frozenset[str], skip: tuple[Path, ...] = ()) -> Iterator[tuple[str, Files]]:
     """Yield each folder with its files: the path below `root`, "" or with a / at its end, and the files by name.
 

@@ -3,6 +3,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import pytest
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from sqlalchemy import Connection, Engine, event
 
 from dataset_assets.defs import engines as module
@@ -49,8 +51,16 @@ def test_each_file_has_one_engine_while_the_block_lasts_and_no_longer(tmp_path: 
 
 def test_of_many_files_only_some_engines_are_kept(tmp_path: Path) -> None:
     with shared_engines():
-        make = module._STORAGES[0][module._NAME]
+        make = vars(sqlite_event_log)["create_engine"]
         first = make(f"sqlite:///{tmp_path}/0.db")
         for number in range(1, 20):
-            assert make(f"sqlite:///{tmp_path}/{number}.db") is make(f"sqlite:///{tmp_path}/{number}.db")
+            url = f"sqlite:///{tmp_path}/{number}.db"
+            assert make(url) is make(url)
         assert make(f"sqlite:///{tmp_path}/0.db") is not first
+
+
+def test_a_dagster_that_has_them_elsewhere_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_STORAGES", ("dagster._core.none.of_this", "dagster._core.nothing", "json"))
+
+    with shared_engines():
+        assert report(tmp_path / "one", ["a"]) == ["a"]

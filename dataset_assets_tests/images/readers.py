@@ -29,6 +29,9 @@ class Reader:
     def is_quick(self, version: str) -> bool:
         return True
 
+    def count_bytes(self, version: str) -> int:
+        return 0
+
     def read(self, uri: str, version: str) -> bytes:
         match uri:
             case "photo":

@@ -6,7 +6,7 @@ import pytest
 
 from dataset_assets.errors import DropReason, SampleError
 from dataset_assets.images import reads as module
-from dataset_assets.images.reads import Reads, count_reads
+from dataset_assets.images.reads import Reads
 
 
 @dataclass
@@ -20,6 +20,9 @@ class Store:
 
     def is_quick(self, version: str) -> bool:
         return version != "packed"
+
+    def count_bytes(self, version: str) -> int:
+        return int(version) if version.isdecimal() else 0
 
     def read(self, uri: str, version: str) -> bytes:
         self.asked.append(uri)
@@ -65,34 +68,43 @@ def test_what_is_not_waited_for_or_takes_a_decoder_is_read_when_it_is_taken(at_o
 
 
 def test_as_many_are_read_ahead_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ROOM", 300)
-    monkeypatch.setattr(module, "_LARGE", 150)
-    reads = Reads({"store": Store(at_once=8)})
-    ahead = []
+    monkeypatch.setattr(module, "_MOST_AHEAD", 300)
+    gate = Barrier(4)
+    store = Store(at_once=8, meeting=gate)
+    takes = begin_all(store, ["100", "100", "100", "100", "50"])
 
-    for size in (100, 100, 280, 280, 400, 400, 10, 10, 10, 10, 10):
-        takes = [reads.begin("store", "x", str(size)) for _ in range(4)]
-        ahead.append(reads._under_way)
-        assert {len(take()) for take in takes} == {size}
+    gate.wait(60)  # three are read
+    store.meeting = None
+    assert sorted(store.asked) == ["0", "1", "2"]
+    assert takes[1]() == b"1" * 100  # which makes room for one more
+    assert takes[3]() == b"3" * 100
+    assert [takes[number]() for number in (0, 2, 4)] == [b"0" * 100, b"2" * 100, b"4" * 50]
+    assert store.ahead == 5
 
-    assert ahead == [2, 3, 3, 1, 1, 0, 0, 1, 1, 2, 4]
-    assert reads._under_way == 0
 
-
-def test_what_waits_for_room_is_read_ahead_once_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ROOM", 300)
-    monkeypatch.setattr(module, "_LARGE", 150)
+def test_an_image_larger_than_the_room_is_read_ahead_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_AHEAD", 300)
     store = Store(at_once=8)
-    reads = Reads({"store": store})
 
-    takes = [reads.begin("store", "x", "100") for _ in range(6)]
+    takes = begin_all(store, ["400", "1", "400"])
 
-    assert {len(take()) for take in takes} == {100}
-    assert store.ahead == 6
+    assert [len(take()) for take in takes] == [400, 1, 400]
+    assert store.ahead == 3
 
 
-def test_an_image_that_was_lost_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ROOM", module._LARGE)  # for one at a time
+def test_what_waits_for_room_is_read_where_it_is_taken_if_that_is_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_AHEAD", 100)
+    store = Store(at_once=8)
+    first, second = begin_all(store, ["100", "100"])
+
+    assert second() == b"1" * 100
+    assert first() == b"0" * 100
+    assert store.ahead == 1  # the first
+
+
+def test_images_that_were_lost_take_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_AHEAD", 100)
+    monkeypatch.setattr(Store, "count_bytes", lambda *_: 60)
     store = Store()
     reads = Reads({"store": store})
 
@@ -101,8 +113,3 @@ def test_an_image_that_was_lost_takes_no_room(monkeypatch: pytest.MonkeyPatch) -
             reads.begin("store", "x", "gone")()
 
     assert store.ahead == 3
-
-
-def test_as_many_at_a_time_as_the_source_that_is_waited_for_longest() -> None:
-    assert count_reads({}) == 1
-    assert count_reads({"one": Store(at_once=1), "two": Store(at_once=8)}) == 8

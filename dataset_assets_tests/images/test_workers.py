@@ -209,6 +209,18 @@ def test_what_befalls_an_image_that_is_read_before_its_turn_befalls_no_other(
     assert all(results[slot] == crop_of(tasks[slot]) for slot in range(9) if slot not in drops)
 
 
+def test_a_codec_that_hangs_is_told_from_a_source_that_does_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "READ_SECONDS", 5)
+    tasks = [task(0), task(1, "hang"), task(2), task(3, "stuck"), task(4)]
+
+    with CropWorkers(1, ImageSettings(timeout_seconds=2.5), {"test": Remote()}) as pool:
+        results = [result for _, result in pool.run(tasks)]
+
+    assert results[1] == Drop(reason=DropReason.DECODE_ERROR, detail="took longer than 2.5 seconds", timeout=2.5)
+    assert results[3] == Drop(reason=DropReason.UNREADABLE, detail="took longer than 5 seconds to read")
+    assert [results[index] for index in (0, 2, 4)] == [crop_of(tasks[index]) for index in (0, 2, 4)]
+
+
 def test_an_image_that_takes_a_decoder_to_read_is_read_in_its_turn_so_that_a_crash_is_its_own() -> None:
     tasks = [task(slot, "segfault" if slot in (3, 4) else "photo") for slot in range(9)]
 

@@ -65,6 +65,9 @@ class Watched:
     def is_quick(self, version: str) -> bool:
         return False
 
+    def count_bytes(self, version: str) -> int:
+        return self._folder.count_bytes(version)
+
     def open(self, uri: str, version: str) -> BinaryIO:
         self.opened.append(uri)
         if uri in self.failing:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from dataset_assets.sources import waiting as module
-from dataset_assets.sources.waiting import WAITS, tell_waits, waiting
+from dataset_assets.sources.waiting import WAITS, tell_waits, untold, waiting
 
 
 @pytest.fixture
@@ -54,3 +54,20 @@ def test_nobody_has_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_waits", module._Waits())
     with waiting():
         pass
+
+
+def test_what_one_thread_waits_for_untold_is_told_of_others(shared: SimpleNamespace) -> None:
+    told = []
+
+    def wait() -> None:
+        with waiting():
+            told.append(shared.value)
+
+    with untold(), waiting():
+        assert shared.value == 1
+        thread = Thread(target=wait)
+        thread.start()
+        thread.join()
+    assert told == [WAITS]
+    with waiting():
+        assert shared.value == WAITS

@@ -16,10 +16,11 @@ from dataset_assets.sources.base import LARGEST_SIDECAR, Listed, join_sidecars
 from dataset_assets.sources.folder import decode_uri, encode_uri, make_image_id
 from dataset_assets.sources.parquet.columns import BY_NAME, ColumnRule
 from dataset_assets.sources.parquet.kept import KeptRow, Line, forget_others, keep, make_key, recall
+from dataset_assets.sources.parquet.places import Place
 from dataset_assets.sources.parquet.rows import Row, open_image, read_image, read_rows
 from dataset_assets.sources.slices import Handle, Wanted, find_state
 from dataset_assets.sources.trees import Tree, find_folder, make_tree, tell_loss
-from dataset_assets.sources.walk import FileState, show_path, split_name
+from dataset_assets.sources.walk import FileState, read_size, show_path, split_name
 from dataset_assets.storage.location import Location
 
 _PARQUET = "parquet"
@@ -78,6 +79,15 @@ class ParquetSource:
     def is_quick(self, version: str) -> bool:
         """Return whether it is waited for, and nothing has to be decompressed for it: else rows share what is."""
         return self.at_once > 1 and _LIES_OPEN.search(version) is not None
+
+    def count_bytes(self, version: str) -> int:
+        """Return the size of the image, or of its own file."""
+        if ":" in version:
+            return read_size(version)
+        try:
+            return Place.parse(version.partition("@")[2]).size
+        except ValueError:
+            return 0
 
     def open(self, uri: str, version: str) -> BinaryIO:
         """Open an image to read its header. Raises SampleError: UNREADABLE, or SOURCE_CHANGED."""

@@ -80,6 +80,13 @@ class TarSource:
         """Return whether it is waited for: else a worker reads it as quickly."""
         return self.at_once > 1
 
+    def count_bytes(self, version: str) -> int:
+        """Return the size of the member."""
+        try:
+            return _Place.parse(version).size
+        except SampleError:
+            return 0
+
     def open(self, uri: str, version: str) -> BinaryIO:
         """Open an image to read its header: what is not read of it is not read at all. Raises SampleError."""
         with self._opening(uri, version, "start") as (file, place):
