@@ -44,6 +44,7 @@ STAGES = {  # what the Dagster layer calls → what it is called in the report; 
     **dict.fromkeys(
         (
             "measure_sizes",
+            "draw_once",
             "draw_sizes",
             "draw_buckets",
             "measure_kept",
