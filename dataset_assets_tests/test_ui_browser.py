@@ -64,8 +64,8 @@ class Tab:
         self.wait(click)
 
     def read(self, selector: str = "body") -> str:
-        """Return all that is written on the page, or on a part of it."""
-        return self._browser.text(selector)
+        """Return all that is written on the page, or on a part of it, once a person sees it: dialogs fade in."""
+        return self.wait(lambda: self._browser.text(selector))
 
     def count_links(self, selector: str) -> int:
         """Return how many links a part of the page has."""
