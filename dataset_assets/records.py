@@ -3,8 +3,12 @@
 Tables with a row an image travel as Arrow tables instead; their columns are in the module that writes them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from hashlib import sha256
+from operator import attrgetter
+from pickle import PickleBuffer
+from typing import Any, SupportsIndex
 
 from dataset_assets.errors import DropReason
 
@@ -62,6 +66,11 @@ class Crop:
     spread: float  # 0 to 1: how much there is to see, images/review.py
     look: str  # 16 hex digits: what the whole image looks like, images/looks.py
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Callable[..., "Crop"], tuple[Any, ...]]:
+        """Let the JPEG cross process borders beside the rest, where pickle's protocol has a way for it."""
+        jpeg, *facts = _list_crop(self)
+        return _make_crop, (PickleBuffer(jpeg) if int(protocol) >= 5 else jpeg, *facts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
@@ -72,6 +81,14 @@ class Drop:
     source_sha256: str = ""  # where the bytes were read
     passing: bool = False  # whether the next build tries again whatever the reason is
     timeout: float = 0  # the seconds that it was given, where that was not enough; 0 else
+
+
+_CROP = [field.name for field in fields(Crop)]
+_list_crop = attrgetter(*_CROP)
+
+
+def _make_crop(*values: Any) -> Crop:
+    return Crop(**dict(zip(_CROP, values, strict=True)))
 
 
 def sample_key(image_id: str) -> str:

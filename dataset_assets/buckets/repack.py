@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import pandas as pd
-import pyarrow as pa
 
 from dataset_assets.catalog.slots import free_bucket, next_slots, seated_images, take_slots
 from dataset_assets.catalog.state import drop_piece, load_pieces, load_states, void_state
 from dataset_assets.dataset import Dataset
 from dataset_assets.errors import DamagedError, DropReason
-from dataset_assets.images.store import CROP_SCHEMA, Row, group_rows, read_crops, writing_crops
+from dataset_assets.images.store import Row, group_rows, make_table, read_crops, writing_crops
 from dataset_assets.records import sample_key
 from dataset_assets.shards.partition import Partition
 from dataset_assets.stages import Stage
@@ -119,7 +118,7 @@ def _move_crops(dataset: Dataset, bucket_id: str, slots: Mapping[str, int], shar
     for number, rows in groupby(_order(dataset, bucket_id, slots, shards), key=lambda row: row["slot"] // size):
         with writing_crops(dataset.layout.crops(bucket_id, number)) as writer:
             for group in group_rows(rows):
-                writer.write_table(pa.Table.from_pylist(group, schema=CROP_SCHEMA))
+                writer.write_table(make_table(group))
         empty.remove(number)
     for number in empty:
         remove(dataset.layout.crops(bucket_id, number))

@@ -30,7 +30,6 @@ from dataset_assets.status import judge_all
 from dataset_assets.storage.atomic import sweep
 from dataset_assets.storage.home import prepare_dagster_home
 from dataset_assets.storage.layout import Layout
-from dataset_assets.storage.records import quick_records
 
 _INTERRUPTS = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}  # what Dagster makes of Ctrl-C
 
@@ -101,7 +100,7 @@ def open_instance(layout: Layout) -> Iterator[dg.DagsterInstance]:
     """
     home = prepare_dagster_home(layout)
     try:
-        with quick_records(home), shared_engines(), dg.DagsterInstance.from_config(str(home)) as instance:
+        with shared_engines(), dg.DagsterInstance.from_config(str(home)) as instance:
             yield instance
     except DBAPIError as error:
         raise StorageError(f"cannot keep Dagster's records in {home}: {error.orig}") from error

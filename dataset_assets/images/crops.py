@@ -17,12 +17,12 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import fingerprint, fingerprint_settings
 from dataset_assets.images.ahead import Ahead
 from dataset_assets.images.store import (
-    CROP_SCHEMA,
     GROUP_BYTES,
     Row,
     find_reusable,
     group_rows,
     make_row,
+    make_table,
     open_rows,
     writing_crops,
 )
@@ -169,7 +169,7 @@ class _Shard:
             writing_crops(self._path) as writer,
         ):
             for group in group_rows(self._make_rows(results, checksums)):
-                writer.write_table(pa.Table.from_pylist(group, schema=CROP_SCHEMA))
+                writer.write_table(make_table(group))
                 drops.update(row["reason"] for row in group if row["reason"])
                 digests += [(row["slot"], row["key"], row["source_sha256"], row["reason"]) for row in group]
                 sights += [(row["slot"], row["source_sha256"], row["reason"], row.get("spread")) for row in group]

@@ -1,10 +1,11 @@
 """The file that the crops of one shard rest in: one row an image of the plan, readable with any Parquet tool."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from itertools import accumulate
+from struct import pack
 from typing import Any
 
 import pyarrow as pa
@@ -68,6 +69,25 @@ def make_row(slot: int, key: str, image_id: str, made_from: str, result: Crop | 
         "timeout": 0,
         **({"jpeg": None} | facts),
     }
+
+
+def make_table(rows: Sequence[Row]) -> pa.Table:
+    """Return rows as a table, in which the JPEGs lie where they are: nothing large is copied."""
+    columns = [
+        pa.chunked_array([_hold(row["jpeg"]) for row in rows], field.type)
+        if field.name == "jpeg"
+        else pa.array([row.get(field.name) for row in rows], field.type)
+        for field in CROP_SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=CROP_SCHEMA)
+
+
+def _hold(jpeg: bytes | None) -> pa.Array:
+    """Return an array of one value, as Arrow lays it out: where it begins and ends, and its bytes."""
+    if jpeg is None:
+        return pa.nulls(1, pa.binary())
+    ends = pa.py_buffer(pack("=ii", 0, len(jpeg)))
+    return pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(jpeg)])
 
 
 def find_reusable(path: Location, timeout_seconds: float) -> dict[str, int]:

@@ -16,6 +16,7 @@ from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from dataset_assets.errors import DatasetError, DropReason, SampleError
+from dataset_assets.images.handover import Handover
 from dataset_assets.images.reads import Reads
 from dataset_assets.processes import end_with_parent
 from dataset_assets.records import Crop, CropTask, Drop
@@ -135,24 +136,24 @@ def describe_end(code: int | None) -> str:
     return f"was ended by {signal.Signals(-code).name if -code in set(signal.Signals) else f'signal {-code}'}"
 
 
-def work(tasks: Connection, answers: Connection, job: Job[Any, Any], waits: Shared) -> None:
+def work(tasks: Connection, answers: Connection, handover: Handover, job: Job[Any, Any], waits: Shared) -> None:
     """Live as a worker process: answer tasks until the parent closes their pipe. `waits` says when it only waits."""
     end_with_parent()
     tell_waits(waits)
+
+    def send(message: object) -> None:
+        answers.send_bytes(handover.pack(message))
+
     try:
-        _serve(tasks, answers, job)
+        begin = job.prepare()
+        send(Started())
+        begun = map(begin, _receive(tasks))
+        for answer in begun if job.ahead == 1 else _drain(begun):
+            send(answer())
     except BaseException as error:
         fault = error if isinstance(error, DatasetError) else None
-        answers.send(Failure(error=fault, traceback=traceback.format_exc()))
+        send(Failure(error=fault, traceback=traceback.format_exc()))
         raise SystemExit(1) from error
-
-
-def _serve(tasks: Connection, answers: Connection, job: Job[Any, Any]) -> None:
-    begin = job.prepare()
-    answers.send(Started())
-    begun = map(begin, _receive(tasks))
-    for answer in begun if job.ahead == 1 else _drain(begun):
-        answers.send(answer())
 
 
 def _receive(tasks: Connection) -> Iterator[Any]:

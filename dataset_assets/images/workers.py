@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from dataset_assets.errors import DatasetError, SourceError, StorageError
+from dataset_assets.images.handover import Handover
 from dataset_assets.images.worker import CropJob, Failure, Job, Loss, Started, describe_end, work
 from dataset_assets.memory import give_back
 from dataset_assets.processes import ignored_by_children, prepare_forks
@@ -57,11 +58,12 @@ class _Item(Generic[Task, Answer]):
 
 @dataclass(slots=True, eq=False)
 class _Worker(Generic[Task, Answer]):
-    """A process, our ends of its pipes, and what it has not answered yet."""
+    """A process, our ends of its pipes and of the memory we share, and what it has not answered yet."""
 
     process: BaseProcess
     tasks: Connection
     answers: Connection
+    handover: Handover
     waits: Shared  # says whether it waits for a source
     jobs: deque[_Item[Task, Answer]] = field(default_factory=deque)
     started: bool = False
@@ -199,14 +201,20 @@ class Workers(Generic[Task, Answer]):
         given, tasks = context.Pipe(duplex=False)
         answers, gives = context.Pipe(duplex=False)
         _widen(gives)
+        handover = Handover(max(_MOST_QUEUED, self._least))  # as many answers as it has tasks at most
         waits = context.RawValue("d", monotonic())
-        process = context.Process(target=work, args=(given, gives, self._job, waits), name="image-worker", daemon=True)
+        process = context.Process(
+            target=work, args=(given, gives, handover, self._job, waits), name="image-worker", daemon=True
+        )
         try:
             with ignored_by_children():
                 process.start()
-                worker: _Worker[Task, Answer] = _Worker(process, tasks, answers, waits)
+                worker: _Worker[Task, Answer] = _Worker(process, tasks, answers, handover, waits)
                 self._workers.append(worker)
                 self._selector.register(answers, EVENT_READ, worker)
+        except BaseException:
+            handover.close()
+            raise
         finally:
             given.close()
             gives.close()  # so that the child's end is the only one, and closes when it dies
@@ -251,7 +259,7 @@ class Workers(Generic[Task, Answer]):
     def _receive(self, worker: _Worker[Task, Answer]) -> None:
         """Take in one message of a worker, or its death."""
         try:
-            message = worker.answers.recv()
+            message = worker.handover.unpack(worker.answers.recv_bytes())
         except (EOFError, OSError):
             self._bury(worker)
             return
@@ -322,6 +330,7 @@ class Workers(Generic[Task, Answer]):
         self._selector.unregister(worker.answers)
         worker.tasks.close()
         worker.answers.close()
+        worker.handover.close()
         self._workers.remove(worker)
 
     def _busy(self) -> list[_Worker[Task, Answer]]:

@@ -6,8 +6,9 @@ Every page has a checksum that is verified when it is read: a crop that the disk
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BufferedWriter
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -97,8 +98,9 @@ def writing_table(
     """
     with (
         writing(path) as file,
+        _open_natively(file) as sink,
         pq.ParquetWriter(
-            file,
+            sink,
             schema,
             compression=compression,
             write_page_checksum=True,
@@ -107,3 +109,13 @@ def writing_table(
         ) as writer,
     ):
         yield writer
+
+
+@contextmanager
+def _open_natively(file: BinaryIO) -> Iterator[BinaryIO | pa.NativeFile]:
+    """Yield a new file as Arrow opens it, where it is one of the system's: Arrow copies what it writes to Python's."""
+    if not isinstance(file, BufferedWriter):
+        yield file
+        return
+    with pa.OSFile(file.name, "wb") as native:
+        yield native

@@ -1,3 +1,4 @@
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -5,10 +6,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.pool import NullPool
 
 from dataset_assets.defs import engines as module
 from dataset_assets.defs.engines import shared_engines
+
+FULL, NORMAL = 2, 1
 
 
 @contextmanager
@@ -49,14 +53,77 @@ def test_each_file_has_one_engine_while_the_block_lasts_and_no_longer(tmp_path: 
     assert len({id(engine) for engine in own}) > len(names) > len({engine.url for engine in own})
 
 
-def test_of_many_files_only_some_engines_are_kept(tmp_path: Path) -> None:
+def write(path: Path) -> int:
+    """Write a row as Dagster does; return the number that says how the connection waits for the disk."""
+    engine = vars(sqlite_event_log)["create_engine"](f"sqlite:///{path}", poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("PRAGMA journal_mode = WAL"))
+        connection.execute(text("CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO events DEFAULT VALUES"))
+        waits = int(connection.execute(text("PRAGMA synchronous")).scalar_one())
+    engine.dispose()
+    return waits
+
+
+def log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def count(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    try:
+        return int(connection.execute("SELECT count(*) FROM events").fetchone()[0])
+    finally:
+        connection.close()
+
+
+def count_open() -> int:
+    """Return how many files this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_the_log_of_a_file_stays_from_one_event_to_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+
     with shared_engines():
-        make = vars(sqlite_event_log)["create_engine"]
-        first = make(f"sqlite:///{tmp_path}/0.db")
-        for number in range(1, 20):
-            url = f"sqlite:///{tmp_path}/{number}.db"
-            assert make(url) is make(url)
-        assert make(f"sqlite:///{tmp_path}/0.db") is not first
+        assert [write(path), write(path)] == [NORMAL, NORMAL]
+        assert log_of(path).stat().st_size > 0
+        assert count(path) == 2
+
+    assert not log_of(path).exists()
+    assert count(path) == 2
+    assert write(path) == FULL
+    assert not log_of(path).exists()
+
+
+def test_another_process_can_write_in_the_meantime(tmp_path: Path) -> None:
+    path = tmp_path / "runs.db"
+
+    with shared_engines():
+        write(path)
+        other = sqlite3.connect(path, timeout=0)
+        other.execute("INSERT INTO events DEFAULT VALUES")
+        other.commit()
+        other.close()
+        assert write(path) == NORMAL
+
+    assert count(path) == 3
+
+
+def test_of_many_files_only_those_in_use_are_kept_open(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.db" for number in range(40)]
+    before = count_open()
+
+    with shared_engines():
+        for path in paths:
+            write(path)
+            write(paths[0])
+        assert count_open() - before < 40
+        assert log_of(paths[0]).exists()
+        assert not log_of(paths[1]).exists()
+
+    assert count_open() == before
+    assert [count(path) for path in paths] == [41] + [1] * 39
 
 
 def test_a_dagster_that_has_them_elsewhere_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,10 @@
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from dataset_assets.errors import DropReason, SampleError
@@ -25,6 +28,54 @@ def test_there_is_no_metadata() -> None:
     info = Image.open(BytesIO(encode(photo(64, 48), 95, "4:4:4"))).info
 
     assert not {"exif", "icc_profile", "xmp", "comment", "photoshop"} & set(info)
+
+
+def whole() -> NDArray[np.uint8]:
+    return photo(200, 150)
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        pytest.param(lambda pixels: pixels, id="all of it"),
+        pytest.param(lambda pixels: pixels[10:90], id="some rows"),
+        pytest.param(lambda pixels: pixels[:, 40:139], id="some columns"),
+        pytest.param(lambda pixels: pixels[50:, 101:], id="a corner"),
+        pytest.param(lambda pixels: pixels[::2, :64], id="every second row"),
+        pytest.param(lambda pixels: pixels[:, ::2], id="every second column"),
+        pytest.param(lambda pixels: pixels[::-1], id="upside down"),
+        pytest.param(lambda pixels: pixels[:, ::-1, ::-1], id="mirrored, blue first"),
+        pytest.param(lambda pixels: pixels.transpose(1, 0, 2), id="on its side"),
+        pytest.param(lambda pixels: np.broadcast_to(pixels[:1], pixels.shape), id="one row"),
+        pytest.param(lambda pixels: pixels[:1, :1], id="one pixel"),
+    ],
+)
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+def test_pixels_may_lie_in_others(cut: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], subsampling: str) -> None:
+    pixels = cut(whole())
+    wanted = BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(wanted, "JPEG", quality=95, subsampling=subsampling)
+
+    assert encode(pixels, 95, subsampling) == wanted.getvalue()
+
+
+def test_nothing_of_an_image_is_in_the_next_of_its_size() -> None:
+    pixels = whole()
+    other = 255 - pixels
+    alone = encode(pixels, 95, "4:4:4"), encode(other, 50, "4:2:0")
+
+    together = [(encode(pixels, 95, "4:4:4"), encode(other, 50, "4:2:0")) for _ in range(3)]
+
+    assert together == [alone] * 3
+
+
+def test_threads_do_not_write_into_each_others_images() -> None:
+    images = [whole() // (number + 1) for number in range(8)]
+    wanted = [encode(pixels, 95, "4:4:4") for pixels in images]
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            assert list(pool.map(lambda pixels: encode(pixels, 95, "4:4:4"), images)) == wanted
 
 
 def test_what_jpeg_cannot_hold_is_counted() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -5,9 +6,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_assets.errors import DropReason, StorageError
-from dataset_assets.images.store import CROP_SCHEMA, ROW_GROUP, find_reusable, make_row, open_rows, read_crops
+from dataset_assets.images.store import (
+    CROP_SCHEMA,
+    ROW_GROUP,
+    find_reusable,
+    make_row,
+    make_table,
+    open_rows,
+    read_crops,
+    writing_crops,
+)
 from dataset_assets.records import Crop, Drop
-from dataset_assets.storage.parquet import read_table, writing_table
+from dataset_assets.storage.parquet import read_table
 
 CROP = Crop(
     jpeg=b"\xff\xd8 pixels",
@@ -29,9 +39,9 @@ CROP = Crop(
 
 def write(path: Path, results: list[Crop | Drop]) -> list[dict[str, object]]:
     rows = [dict(make_row(slot, f"key {slot}", f"{slot}.jpg", f"from {slot}", one)) for slot, one in enumerate(results)]
-    with writing_table(path, CROP_SCHEMA, compression="none") as writer:
+    with writing_crops(path) as writer:
         for start in range(0, len(rows), ROW_GROUP):
-            writer.write_table(pa.Table.from_pylist(rows[start : start + ROW_GROUP], schema=CROP_SCHEMA))
+            writer.write_table(make_table(rows[start : start + ROW_GROUP]))
     return rows
 
 
@@ -52,6 +62,23 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert (rows[0]["reason"], rows[0]["detail"]) == ("", "")
     assert (rows[1]["reason"], rows[1]["detail"], rows[1]["source_sha256"]) == ("decode_errors", "why", "cd" * 32)
     assert (rows[1]["jpeg"], rows[1]["w"]) == (None, None)
+
+
+def test_a_table_has_the_jpegs_themselves_and_not_copies_of_them() -> None:
+    results: list[Crop | Drop] = [
+        CROP,
+        drop(DropReason.DECODE_ERROR),
+        replace(CROP, jpeg=b""),
+        replace(CROP, jpeg=bytes(100_000)),
+    ]
+    rows = [make_row(slot, f"key {slot}", f"{slot}.jpg", f"from {slot}", one) for slot, one in enumerate(results)]
+
+    table = make_table(rows)
+
+    table.validate(full=True)
+    assert table.equals(pa.Table.from_pylist(rows, schema=CROP_SCHEMA))
+    places = [chunk.buffers()[2].address for chunk in table["jpeg"].chunks if not chunk.null_count]
+    assert places == [pa.py_buffer(row["jpeg"]).address for row in rows if row["jpeg"] is not None]
 
 
 def test_rows_are_found_by_number_across_row_groups(tmp_path: Path) -> None:
