@@ -11,8 +11,8 @@ import pyarrow as pa
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # mallopt's names for what is set, as in malloc.h
 _ARENAS = 2  # for all threads: one of its own for each keeps what it has freed from the others
-_KEPT = 16 << 20  # bytes that stay at the end of an arena: a row group of crops is freed and asked for all the time
-_LARGE = 32 << 20  # bytes: what is larger is never kept
+_KEPT = 8 << 20  # bytes that stay at the end of an arena: a row group of crops is freed and asked for all the time
+_LARGE = 4 << 20  # bytes: what is larger is never kept
 
 
 def keep_little() -> None:

@@ -51,6 +51,9 @@ CROP = Crop(
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_crop_crosses_process_borders(protocol: int) -> None:
     assert pickle.loads(pickle.dumps(CROP, protocol)) == CROP
+
+
+def test_a_crop_can_be_copied() -> None:
     assert copy.deepcopy(CROP) == CROP
 
 

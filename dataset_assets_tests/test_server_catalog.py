@@ -183,7 +183,7 @@ def test_nobody_asks_whether_the_catalog_is_on_a_server() -> None:
         if re.search("postgres|dialect[.]name|on_server|ServerLocks|FileLocks|advisory", path.read_text())
         and path.parent.name != "catalog"
     }
-    # The lock files themselves, what may be written into the settings and is said of it there, a
-    # command's help, and the kind that Dagster's UI shows.
+    # The lock files themselves, what may be written into the settings and is said of it there, a command's help, and
+    # the kind that Dagster's UI shows.
     said = {"settings/models.py", "template.py", "cli/catalog.py", "defs/assets.py"}
     assert asking == {"storage/lock.py"} | said

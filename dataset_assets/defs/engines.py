@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Engine, QueuePool, create_engine, event
 
@@ -31,13 +31,15 @@ def shared_engines() -> Iterator[None]:
     catalog, which is what says what was made.
     """
     engines: dict[str, Engine] = {}
+    evicted: list[Engine] = []
     lock = Lock()
 
     def share(url: str, **options: Any) -> Engine:
         with lock:
             engines[url] = engines.pop(url) if url in engines else _make_engine(url, **options)  # as the newest
             if len(engines) > _KEPT:
-                _close(engines.pop(next(iter(engines))))
+                evicted.append(engines.pop(next(iter(engines))))
+                _close(evicted[-1])
             return engines[url]
 
     storages = [names for names in map(_list_names, _STORAGES) if _NAME in names]
@@ -49,7 +51,7 @@ def shared_engines() -> Iterator[None]:
     finally:
         for names, own in zip(storages, before, strict=True):
             names[_NAME] = own
-        for engine in engines.values():
+        for engine in (*evicted, *engines.values()):  # the former once more: a connection may have been in use
             _close(engine)
 
 
@@ -69,7 +71,7 @@ class _Pool(QueuePool):
 
 
 def _make_engine(url: str, **options: Any) -> Engine:
-    engine = create_engine(url, **{**options, "poolclass": _Pool})
+    engine = create_engine(url, **{**options, "poolclass": _Pool, "max_overflow": -1})  # as many as are asked for
     event.listen(engine, "connect", _hurry)
     return engine
 
@@ -80,8 +82,7 @@ def _hurry(connection: Any, _record: object) -> None:
 
 
 def _close(engine: Engine) -> None:
-    if isinstance(engine.pool, _Pool):
-        engine.pool.end()
+    cast("_Pool", engine.pool).end()
 
 
 def _list_names(module: str) -> dict[str, Any]:

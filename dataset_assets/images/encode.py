@@ -26,8 +26,10 @@ def choose_subsampling(scale: float, settings: ImageSettings) -> str:
 def encode(pixels: NDArray[np.uint8], quality: int, subsampling: str) -> bytes:
     """Return `pixels`, (height, width, 3) uint8, as a JPEG. Raises SampleError (ENCODE_ERROR)."""
     height, width = pixels.shape[:2]
+    if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
+        raise ValueError(f"(height, width, 3) uint8 is needed, and this is {pixels.shape} {pixels.dtype}")
     if pixels.strides[1:] != (3, 1) or pixels.strides[0] < 3 * width:
-        pixels = np.ascontiguousarray(pixels)
+        pixels = pixels.copy()
     file = BytesIO()
     try:
         canvas = _make_canvas((width, height))

@@ -6,7 +6,6 @@ here: they say themselves what is large in them, in the words of pickle's protoc
 
 import os
 import pickle
-from mmap import mmap
 from multiprocessing.reduction import DupFd
 from typing import Any, Protocol
 
@@ -27,14 +26,13 @@ class Handover:
 
     The parent makes it, for `count` messages that may be under way at most, and gives it to the worker as an argument
     of its process. Each message has its place in the memory, after the last one the first again. What does not fit
-    into its place stays in the message, and so does everything where the system has no such memory.
+    into its place stays in the message, and so does everything where the system has no such memory, or none left.
     """
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._done = 0  # messages
-        self._file = _make_file(count * ROOM)
-        self._memory = self._map()
+        self._file = _make_file()
 
     def __getstate__(self) -> tuple[int, _Passed | None]:
         """Return what the worker's process gets of it; only while that is being started."""
@@ -44,40 +42,34 @@ class Handover:
         self._count, passed = state
         self._done = 0
         self._file = None if passed is None else passed.detach()
-        self._memory = self._map()
 
     def close(self) -> None:
         """Let the memory go, which ends when the other process has done so, too."""
-        if self._memory is not None:
-            self._memory.close()
-            self._memory = None
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
     def pack(self, message: object) -> bytes:
         """Return what `unpack` makes the message of."""
-        place = self._take_place()
         large: list[pickle.PickleBuffer] = []
         packed = pickle.dumps(message, _PROTOCOL, buffer_callback=large.append)
         parts = [part.raw() for part in large]
-        if self._memory is None or sum(map(len, parts)) > ROOM:
-            return pickle.dumps((pickle.dumps(message, _PROTOCOL), []))
-        for part in parts:
-            self._memory[place : place + len(part)] = part
-            place += len(part)
-        return pickle.dumps((packed, [len(part) for part in parts]))
+        if self._put(parts, self._take_place()):  # not before: a message that cannot be packed is none
+            return pickle.dumps((packed, [len(part) for part in parts]), _PROTOCOL)
+        return pickle.dumps((message, None), _PROTOCOL)
 
     def unpack(self, data: bytes) -> Any:
         """Return the message; its large parts are copied out of the memory, as bytes."""
         place = self._take_place()
-        packed, sizes = pickle.loads(data)
+        message, sizes = pickle.loads(data)
+        if sizes is None:
+            return message
         parts = []
         for size in sizes:
-            assert self._memory is not None  # for else `pack` has left them in the message
-            parts.append(self._memory[place : place + size])
+            assert self._file is not None  # for else `pack` has left them in the message
+            parts.append(os.pread(self._file, size, place))
             place += size
-        return pickle.loads(packed, buffers=parts)
+        return pickle.loads(message, buffers=parts)
 
     def _take_place(self) -> int:
         """Return where the next message begins in the memory, bytes."""
@@ -85,15 +77,26 @@ class Handover:
         self._done += 1
         return place
 
-    def _map(self) -> mmap | None:
-        return None if self._file is None else mmap(self._file, self._count * ROOM)
+    def _put(self, parts: list[memoryview], place: int) -> bool:
+        """Write parts into the memory, one behind the other, and return whether they are all there.
+
+        They are written and not mapped: where the system has no page left, that raises and does not end the process.
+        """
+        if self._file is None or sum(map(len, parts)) > ROOM:
+            return not parts
+        try:
+            for part in parts:
+                if os.pwrite(self._file, part, place) < len(part):
+                    return False
+                place += len(part)
+        except OSError:
+            return False
+        return True
 
 
-def _make_file(size: int) -> int | None:
+def _make_file() -> int | None:
     """Return the descriptor of a file that is in memory alone, None where there is no such thing."""
     try:
-        file = os.memfd_create("answers")
+        return os.memfd_create("answers")
     except (AttributeError, OSError):  # another system than Linux, or one that does not allow it
         return None
-    os.ftruncate(file, size)
-    return file

@@ -39,7 +39,7 @@ _MOST_QUEUED = 24
 _QUEUED_SECONDS = 0.1  # of work at a worker, as far as _MOST_QUEUED tasks are so much
 _NAP_SECONDS = 0.02  # in which answers gather: each time that we wake costs a worker its core and what is in its cache
 _AHEAD = 4  # times what workers have: tasks from the oldest without an answer to the newest, which bounds memory
-_PIPE = 1 << 20  # bytes: room for the answers of a nap
+_PIPE = 1 << 20  # bytes: room for answers of a nap that have no place in the memory we share
 _ROOM = 1 << 15  # bytes of tasks that wait at a worker: half of what the smallest pipe of today's systems holds
 READ_SECONDS = 600.0  # that a source may take, or timeout_seconds where those are more: a store's tries take minutes
 _START_SECONDS = 300.0  # for a process to import what it needs
@@ -201,7 +201,7 @@ class Workers(Generic[Task, Answer]):
         given, tasks = context.Pipe(duplex=False)
         answers, gives = context.Pipe(duplex=False)
         _widen(gives)
-        handover = Handover(max(_MOST_QUEUED, self._least))  # as many answers as it has tasks at most
+        handover = Handover(max(_MOST_QUEUED, self._least))  # answers, at most: as many as it has tasks
         waits = context.RawValue("d", monotonic())
         process = context.Process(
             target=work, args=(given, gives, handover, self._job, waits), name="image-worker", daemon=True

@@ -59,9 +59,8 @@ def _renaming(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:  # Arrow's have words of its own beside the system's
-        said = os.strerror(error.errno) if error.errno else error
-        raise StorageError(f"cannot write {path}: {said}") from error
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with suppress(OSError):  # where it was never made, why is being raised already
             temporary.unlink()

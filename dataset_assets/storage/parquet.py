@@ -113,9 +113,26 @@ def writing_table(
 
 @contextmanager
 def _open_natively(file: BinaryIO) -> Iterator[BinaryIO | pa.NativeFile]:
-    """Yield a new file as Arrow opens it, where it is one of the system's: Arrow copies what it writes to Python's."""
-    if not isinstance(file, BufferedWriter):
+    """Yield a new file as Arrow opens it, where it can: what it writes to one of Python's it copies before.
+
+    Raises OSError in the system's words.
+    """
+    if not isinstance(file, BufferedWriter) or not _is_text(file.name):
         yield file
         return
-    with pa.OSFile(file.name, "wb") as native:
-        yield native
+    try:
+        with pa.OSFile(file.name, "wb") as native:
+            yield native
+    except OSError as error:
+        if error.errno and "[errno " in str(error.strerror):  # Arrow's words, around the system's
+            raise OSError(error.errno, os.strerror(error.errno)) from error
+        raise
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a file's name is UTF-8, which Arrow insists on."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

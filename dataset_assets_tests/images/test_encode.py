@@ -34,6 +34,13 @@ def whole() -> NDArray[np.uint8]:
     return photo(200, 150)
 
 
+def encoded(pixels: NDArray[np.uint8], subsampling: str) -> bytes:
+    """Return the JPEG as Pillow alone makes it."""
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "JPEG", quality=95, subsampling=subsampling)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     "cut",
     [
@@ -47,26 +54,41 @@ def whole() -> NDArray[np.uint8]:
         pytest.param(lambda pixels: pixels[:, ::-1, ::-1], id="mirrored, blue first"),
         pytest.param(lambda pixels: pixels.transpose(1, 0, 2), id="on its side"),
         pytest.param(lambda pixels: np.broadcast_to(pixels[:1], pixels.shape), id="one row"),
+        pytest.param(lambda pixels: pixels[::-1][:1], id="one row of many, upside down"),
         pytest.param(lambda pixels: pixels[:1, :1], id="one pixel"),
     ],
 )
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
 def test_pixels_may_lie_in_others(cut: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], subsampling: str) -> None:
     pixels = cut(whole())
-    wanted = BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(wanted, "JPEG", quality=95, subsampling=subsampling)
+    pixels.flags.writeable = False
 
-    assert encode(pixels, 95, subsampling) == wanted.getvalue()
+    assert encode(pixels, 95, subsampling) == encoded(pixels, subsampling)
 
 
-def test_nothing_of_an_image_is_in_the_next_of_its_size() -> None:
-    pixels = whole()
-    other = 255 - pixels
-    alone = encode(pixels, 95, "4:4:4"), encode(other, 50, "4:2:0")
+def test_nothing_of_an_image_is_in_the_next_of_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [whole(), 255 - whole(), whole()[:, ::-1]]
 
-    together = [(encode(pixels, 95, "4:4:4"), encode(other, 50, "4:2:0")) for _ in range(3)]
+    for pixels in images:
+        assert encode(pixels, 95, "4:4:4") == encoded(pixels, "4:4:4")
+        monkeypatch.setattr(Image.Image, "save", lambda *_, **__: Image.open(BytesIO()))  # as a codec that fails
+        with pytest.raises(SampleError):
+            encode(np.zeros_like(pixels), 95, "4:4:4")
+        monkeypatch.undo()
 
-    assert together == [alone] * 3
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        pytest.param(np.zeros((8, 8, 1), np.uint8), id="one channel"),
+        pytest.param(np.zeros((8, 8, 4), np.uint8), id="four channels"),
+        pytest.param(np.zeros((8, 8), np.uint8), id="no channels"),
+        pytest.param(np.zeros((8, 8, 3), np.float32), id="floats"),
+    ],
+)
+def test_pixels_of_another_form_are_a_defect(pixels: NDArray[np.uint8]) -> None:
+    with pytest.raises(ValueError, match="is needed, and this is"):
+        encode(pixels, 95, "4:4:4")
 
 
 def test_threads_do_not_write_into_each_others_images() -> None:

@@ -1,4 +1,6 @@
 import os
+import pickle
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -27,20 +29,23 @@ def part(size: int) -> bytes:
     return bytes(number % 251 for number in range(size % 1000)) + bytes(size - size % 1000)
 
 
-def send(handover: Handover, sizes: list[tuple[int, ...]], out: Connection, more: Connection) -> None:
+def send(handover: Handover, sizes: list[tuple[int, ...]], out: Connection, more: Connection, limit: int) -> None:
     """Send a message for each of `sizes`, as many ahead as there are places: each answer makes room for another."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     for number, parts in enumerate(sizes):
+        with pytest.raises((AttributeError, pickle.PicklingError)):
+            handover.pack(lambda: None)  # what cannot be packed is no message
         if number >= COUNT:
             more.recv()
         out.send_bytes(handover.pack(Parcel(*map(part, parts)) if parts else "small"))
 
 
 @contextmanager
-def sending(handover: Handover, sizes: list[tuple[int, ...]]) -> Iterator[tuple[Connection, Connection]]:
+def sending(handover: Handover, sizes: list[tuple[int, ...]], limit: int) -> Iterator[tuple[Connection, Connection]]:
     context = prepare_forks()
     messages, out = context.Pipe(duplex=False)
     given, more = context.Pipe(duplex=False)
-    process = context.Process(target=send, args=(handover, sizes, out, given), daemon=True)
+    process = context.Process(target=send, args=(handover, sizes, out, given, limit), daemon=True)
     process.start()
     try:
         yield messages, more
@@ -58,14 +63,21 @@ SIZES: list[tuple[int, ...]] = [
 ]
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_messages_come_as_they_were(shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not shared:
+@pytest.mark.parametrize(
+    ("memory", "limit"),
+    [
+        pytest.param(True, COUNT * ROOM, id="all the memory that is asked for"),
+        pytest.param(True, ROOM + 80_000, id="the first place, and not all of the second"),
+        pytest.param(False, COUNT * ROOM, id="none"),
+    ],
+)
+def test_messages_come_as_they_were(memory: bool, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not memory:
         monkeypatch.delattr(os, "memfd_create")
     handover = Handover(COUNT)
     lengths = []
 
-    with sending(handover, SIZES) as (messages, more):
+    with sending(handover, SIZES, limit) as (messages, more):
         for sizes in SIZES:
             packed = messages.recv_bytes()
             lengths.append(len(packed))
@@ -76,8 +88,12 @@ def test_messages_come_as_they_were(shared: bool, monkeypatch: pytest.MonkeyPatc
             else:
                 assert message == "small"
 
-    fits = [sum(sizes) <= ROOM for sizes in SIZES]
-    assert [length < 1000 for length in lengths] == (fits if shared else [sum(sizes) < 900 for sizes in SIZES])
+    small = [
+        sum(sizes) < 900 or (memory and sum(sizes) <= ROOM and number % COUNT * ROOM + sum(sizes) <= limit)
+        for number, sizes in enumerate(SIZES)
+    ]
+    assert [length < 1000 for length in lengths] == small
+    assert len(set(small)) == 2
 
 
 def test_a_system_that_does_not_allow_it_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
