@@ -5,7 +5,10 @@ import pickle
 import pytest
 
 from dataset_assets import records
-from dataset_assets.records import Crop, sample_key
+from dataset_assets.records import sample_key
+from dataset_assets_tests import crops
+
+CROP = dataclasses.replace(crops.CROP, jpeg=bytes(50_000))
 
 
 def test_records_are_frozen_slotted_and_keyword_only() -> None:
@@ -28,24 +31,6 @@ def test_records_are_frozen_slotted_and_keyword_only() -> None:
 )
 def test_a_key_is_the_sha256_of_the_id(image_id: str, key: str) -> None:
     assert sample_key(image_id) == key
-
-
-CROP = Crop(
-    jpeg=bytes(50_000),
-    w=72,
-    h=48,
-    src_w=104,
-    src_h=72,
-    scale=0.7,
-    x=0,
-    y=2,
-    corner=2,
-    quality=95,
-    subsampling="4:4:4",
-    source_sha256="ab" * 32,
-    spread=0.5,
-    look="0123456789abcdef",
-)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -1,7 +1,6 @@
 """Pixels to the stored JPEG. No metadata goes in: no EXIF, no ICC profile, no thumbnail (docs/format.md, Samples)."""
 
 from io import BytesIO
-from threading import local
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ def choose_subsampling(scale: float, settings: ImageSettings) -> str:
 
 
 def encode(pixels: NDArray[np.uint8], quality: int, subsampling: str) -> bytes:
-    """Return `pixels`, (height, width, 3) uint8, as a JPEG. Raises SampleError (ENCODE_ERROR)."""
+    """Return `pixels`, (height, width, 3) uint8, as a JPEG. Raises SampleError (ENCODE_ERROR), else ValueError."""
     height, width = pixels.shape[:2]
     if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
         raise ValueError(f"(height, width, 3) uint8 is needed, and this is {pixels.shape} {pixels.dtype}")
@@ -32,28 +31,13 @@ def encode(pixels: NDArray[np.uint8], quality: int, subsampling: str) -> bytes:
         pixels = pixels.copy()
     file = BytesIO()
     try:
-        canvas = _make_canvas((width, height))
-        canvas.frombytes(_flatten(pixels), "raw", "RGB", pixels.strides[0], 1)
-        canvas.save(file, "JPEG", quality=quality, subsampling=subsampling)
+        # What Image.fromarray does, without a copy of what lies inside a larger image, and without blackening it first.
+        image = Image.new("RGB", (width, height), None)
+        image.frombytes(_flatten(pixels), "raw", "RGB", pixels.strides[0], 1)
+        image.save(file, "JPEG", quality=quality, subsampling=subsampling)
     except CODEC_ERRORS as error:
         raise SampleError(DropReason.ENCODE_ERROR, f"{type(error).__name__}: {error}") from error
     return file.getvalue()
-
-
-class _Canvas(local):
-    """The image that a thread wrote last: the next one mostly has its size."""
-
-    image: Image.Image | None = None
-
-
-_canvas = _Canvas()
-
-
-def _make_canvas(size: tuple[int, int]) -> Image.Image:
-    """Return an RGB image of this size, with whatever is on it, which this thread's next call may return again."""
-    if _canvas.image is None or _canvas.image.size != size:
-        _canvas.image = Image.new("RGB", size, None)
-    return _canvas.image
 
 
 def _flatten(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:  # (bytes,) uint8

@@ -4,13 +4,17 @@ Through a pipe the kernel would copy it twice, and both sides pack and unpack it
 here: they say themselves what is large in them, in the words of pickle's protocol 5.
 """
 
+import fcntl
 import os
 import pickle
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from typing import Any, Protocol
 
 ROOM = 1 << 20  # bytes that a message has; memory is taken only where something is written
 
+_PIPE = 1 << 20  # bytes: room for messages with large parts in them
 _PROTOCOL = 5
 
 
@@ -100,3 +104,10 @@ def _make_file() -> int | None:
         return os.memfd_create("answers")
     except (AttributeError, OSError):  # another system than Linux, or one that does not allow it
         return None
+
+
+def widen(pipe: Connection) -> None:
+    """Give a pipe that messages go through more room, where the system has a way to ask for it and lets us."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)

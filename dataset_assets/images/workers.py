@@ -4,12 +4,10 @@ A codec that crashes or hangs takes its process with it: that image is counted, 
 is lost. This is the parent's side; `worker` is the processes'.
 """
 
-import fcntl
 import os
 import signal
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from multiprocessing.connection import Connection
@@ -21,7 +19,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from dataset_assets.errors import DatasetError, SourceError, StorageError
-from dataset_assets.images.handover import Handover
+from dataset_assets.images.handover import Handover, widen
 from dataset_assets.images.worker import CropJob, Failure, Job, Loss, Started, describe_end, work
 from dataset_assets.memory import give_back
 from dataset_assets.processes import ignored_by_children, prepare_forks
@@ -39,7 +37,6 @@ _MOST_QUEUED = 24
 _QUEUED_SECONDS = 0.1  # of work at a worker, as far as _MOST_QUEUED tasks are so much
 _NAP_SECONDS = 0.02  # in which answers gather: each time that we wake costs a worker its core and what is in its cache
 _AHEAD = 4  # times what workers have: tasks from the oldest without an answer to the newest, which bounds memory
-_PIPE = 1 << 20  # bytes: room for answers of a nap that have no place in the memory we share
 _ROOM = 1 << 15  # bytes of tasks that wait at a worker: half of what the smallest pipe of today's systems holds
 READ_SECONDS = 600.0  # that a source may take, or timeout_seconds where those are more: a store's tries take minutes
 _START_SECONDS = 300.0  # for a process to import what it needs
@@ -200,7 +197,7 @@ class Workers(Generic[Task, Answer]):
         context = prepare_forks(*_PRELOAD)
         given, tasks = context.Pipe(duplex=False)
         answers, gives = context.Pipe(duplex=False)
-        _widen(gives)
+        widen(gives)
         handover = Handover(max(_MOST_QUEUED, self._least))  # answers, at most: as many as it has tasks
         waits = context.RawValue("d", monotonic())
         process = context.Process(
@@ -340,13 +337,6 @@ class Workers(Generic[Task, Answer]):
 def prepare_processes() -> None:
     """Start what workers are forked from, if it is not there yet; returns before it has imported what they need."""
     prepare_forks(*_PRELOAD)
-
-
-def _widen(pipe: Connection) -> None:
-    """Give a pipe more room, where the system has a way to ask for it and lets us."""
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with suppress(OSError):
-            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 class CropWorkers(Workers[CropTask, Crop | Drop]):

@@ -11,6 +11,7 @@ from sqlalchemy.pool import NullPool
 
 from dataset_assets.defs import engines as module
 from dataset_assets.defs.engines import shared_engines
+from dataset_assets_tests.descriptors import count_open
 
 FULL, NORMAL = 2, 1
 
@@ -75,11 +76,6 @@ def count(path: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM events").fetchone()[0])
     finally:
         connection.close()
-
-
-def count_open() -> int:
-    """Return how many files this process has open."""
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def test_the_log_of_a_file_stays_from_one_event_to_the_next(tmp_path: Path) -> None:

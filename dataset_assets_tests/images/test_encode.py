@@ -10,7 +10,7 @@ from PIL import Image
 from dataset_assets.errors import DropReason, SampleError
 from dataset_assets.images.encode import choose_subsampling, encode
 from dataset_assets.settings import ImageSettings
-from dataset_assets_tests.photos import photo
+from dataset_assets_tests.photos import encoded, photo
 
 
 @pytest.mark.parametrize(("subsampling", "sampling"), [("4:4:4", (1, 1)), ("4:2:0", (2, 2))])
@@ -34,11 +34,9 @@ def whole() -> NDArray[np.uint8]:
     return photo(200, 150)
 
 
-def encoded(pixels: NDArray[np.uint8], subsampling: str) -> bytes:
+def wanted(pixels: NDArray[np.uint8], subsampling: str) -> bytes:
     """Return the JPEG as Pillow alone makes it."""
-    file = BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "JPEG", quality=95, subsampling=subsampling)
-    return file.getvalue()
+    return encoded(np.ascontiguousarray(pixels), quality=95, subsampling=subsampling)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +61,14 @@ def test_pixels_may_lie_in_others(cut: Callable[[NDArray[np.uint8]], NDArray[np.
     pixels = cut(whole())
     pixels.flags.writeable = False
 
-    assert encode(pixels, 95, subsampling) == encoded(pixels, subsampling)
+    assert encode(pixels, 95, subsampling) == wanted(pixels, subsampling)
 
 
 def test_nothing_of_an_image_is_in_the_next_of_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [whole(), 255 - whole(), whole()[:, ::-1]]
 
     for pixels in images:
-        assert encode(pixels, 95, "4:4:4") == encoded(pixels, "4:4:4")
+        assert encode(pixels, 95, "4:4:4") == wanted(pixels, "4:4:4")
         monkeypatch.setattr(Image.Image, "save", lambda *_, **__: Image.open(BytesIO()))  # as a codec that fails
         with pytest.raises(SampleError):
             encode(np.zeros_like(pixels), 95, "4:4:4")
@@ -93,11 +91,11 @@ def test_pixels_of_another_form_are_a_defect(pixels: NDArray[np.uint8]) -> None:
 
 def test_threads_do_not_write_into_each_others_images() -> None:
     images = [whole() // (number + 1) for number in range(8)]
-    wanted = [encode(pixels, 95, "4:4:4") for pixels in images]
+    alone = [encode(pixels, 95, "4:4:4") for pixels in images]
 
     with ThreadPoolExecutor(4) as pool:
         for _ in range(20):
-            assert list(pool.map(lambda pixels: encode(pixels, 95, "4:4:4"), images)) == wanted
+            assert list(pool.map(lambda pixels: encode(pixels, 95, "4:4:4"), images)) == alone
 
 
 def test_what_jpeg_cannot_hold_is_counted() -> None:

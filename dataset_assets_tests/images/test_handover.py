@@ -4,13 +4,13 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 from pickle import PickleBuffer
 
 import pytest
 
 from dataset_assets.images.handover import ROOM, Handover
 from dataset_assets.processes import prepare_forks
+from dataset_assets_tests.descriptors import count_open
 
 COUNT = 3  # messages under way
 
@@ -107,11 +107,11 @@ def test_a_system_that_does_not_allow_it_is_done_without(monkeypatch: pytest.Mon
 
 
 def test_nothing_is_left_open() -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = count_open()
 
     for _ in range(5):
         handover = Handover(COUNT)
         handover.close()
         handover.close()
 
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert count_open() == before

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from dataset_assets.sources.slices import Slice
+from dataset_assets_tests.descriptors import count_open
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_a_file_that_is_shorter_ends_the_slice(path: Path) -> None:
 
 def test_closing_it_leaves_no_descriptor(path: Path) -> None:
     with path.open("rb") as file:
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = count_open()
         Slice(file.fileno(), 0, 1).close()
         Slice(file.fileno(), 0, 1)  # forgotten
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert count_open() == before
