@@ -300,6 +300,8 @@ def judge_inputs(settings: Settings, states: States, stage: str, partition: str 
         return Verdict("stale", "; ".join(said + ", ".join(names) for said, names in found.items() if names))
     if state.report.get("timeout", 0) not in (0, settings.images.timeout_seconds):
         return Verdict("stale", "changed: timeout_seconds, which was not enough for some images")
+    if settings.duplicates.near and (blind := state.report.get("without_look", 0)):
+        return Verdict("stale", f"of {blind:,} images it is not known what they look like")
     variant = find_variant(settings, stage)
     left = state.report.get("left", 0)  # images that a model was to be asked about and could not be
     if left and isinstance(variant, ChatSettings) and not variant.key_missing:

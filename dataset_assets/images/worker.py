@@ -83,6 +83,7 @@ class CropJob:
 
     settings: ImageSettings
     sources: Mapping[str, Reader]
+    looks: bool  # whether they say what their images look like
 
     @property
     def timeout_seconds(self) -> float:
@@ -111,7 +112,7 @@ class CropJob:
             data = None
             try:
                 data = read()
-                return make_crop(data, task, self.settings)
+                return make_crop(data, task, self.settings, looks=self.looks)
             except SampleError as error:
                 return _drop(error.reason, error.detail, data)
             except MemoryError:
