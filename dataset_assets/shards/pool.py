@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TypeVar
 
 from dataset_assets.errors import StorageError
-from dataset_assets.processes import end_with_parent, prepare_forks
+from dataset_assets.processes import begin_table_work, prepare_forks
 
 _MOST_THREADS = 4  # a tenth of the work holds the interpreter's lock, so more would wait for each other
 _WORTH_A_PROCESS = 4 << 30  # bytes: hashing them takes some times as long as starting a process
@@ -51,4 +51,4 @@ def _make_pool(workers: int, size: int, module: str, *, decoding: bool) -> Execu
     threads = min(workers, _MOST_THREADS)
     if processes < threads:
         return ThreadPoolExecutor(threads)
-    return ProcessPoolExecutor(processes, mp_context=prepare_forks(module), initializer=end_with_parent)
+    return ProcessPoolExecutor(processes, mp_context=prepare_forks(module), initializer=begin_table_work)

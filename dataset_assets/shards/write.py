@@ -4,9 +4,8 @@ Each tar has an index, outside the export, made while the tar is written. Where 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
 
 import pyarrow as pa
 
@@ -15,19 +14,22 @@ from dataset_assets.damage import describe_index, is_indexed
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import fingerprint, fingerprint_settings
 from dataset_assets.progress import Progress, Silence
-from dataset_assets.shards.index import scan_tar, write_groups, write_rows, writing_samples
-from dataset_assets.shards.pack import CROP_COLUMNS, Shard, Tally, admit, pack
+from dataset_assets.shards.index import scan_tar, write_rows, writing_samples
+from dataset_assets.shards.job import MadeTar, TarTask, writing_tars
+from dataset_assets.shards.pack import Shard
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import list_targets, split_shards
-from dataset_assets.shards.tar import TarError, TarWriter
+from dataset_assets.shards.tar import TarError
 from dataset_assets.stages import Stage
-from dataset_assets.storage.atomic import remove, writing
+from dataset_assets.storage.atomic import remove
 from dataset_assets.storage.layout import shard_path
-from dataset_assets.storage.location import Location
-from dataset_assets.storage.parquet import open_table, read_table
+from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
-_MOST_AT_ONCE = 4  # tars: a fifth of the work holds the interpreter's lock, so more would wait for each other
+_MOST_THREADS = 4  # a fifth of the work holds the interpreter's lock, so more would wait for each other
+_WORTH_A_PROCESS = 1 << 29  # bytes of crops: they take a few times as long as starting a process
+
+Make = Callable[[TarTask], MadeTar]
 
 
 @holding_lock("partitions")
@@ -45,19 +47,22 @@ def write_shards(
     progress = progress or Silence()
     progress.start(Stage.SHARDS, sum(map(len, crops.values())), "shards")
     outcomes = {}
-    # Threads: reading, hashing and writing let the others run, and all that a tar has in memory is a row group.
-    pool = ThreadPoolExecutor(min(dataset.settings.workers, _MOST_AT_ONCE))
-    try:
-        tars = (_begin_tars(pool, work, crops[work.partition]) for work in stale)
-        coming = next(tars, ())
-        for key, work in begun.items():
-            if isinstance(work, Outcome):
-                outcomes[key] = work
-                continue
-            due, coming = coming, next(tars, ())  # one partition ahead, so that no thread waits; no more, for memory
-            outcomes[key] = _finish(work, due, progress)
-    finally:
-        pool.shutdown(cancel_futures=True)  # after a fault, those that are under way come to their end
+    # All that a tar has in memory is a row group. Reading, hashing and writing let other threads run; where there is
+    # much to do, each of our threads has a process to do it.
+    processes = min(dataset.settings.workers, sum(map(_count_bytes, crops.values())) // _WORTH_A_PROCESS)
+    with writing_tars(processes) as make:
+        pool = ThreadPoolExecutor(max(processes, min(dataset.settings.workers, _MOST_THREADS)))
+        try:
+            tars = (_begin_tars(pool, make, work, crops[work.partition]) for work in stale)
+            coming = next(tars, ())
+            for key, work in begun.items():
+                if isinstance(work, Outcome):
+                    outcomes[key] = work
+                    continue
+                due, coming = coming, next(tars, ())  # one partition ahead, so that none waits; no more, for memory
+                outcomes[key] = _finish(work, due, progress)
+        finally:
+            pool.shutdown(cancel_futures=True)  # after a fault, those that are under way come to their end
     progress.finish()
     return outcomes
 
@@ -69,11 +74,15 @@ def _find_crops(work: Work) -> list[Piece]:
         return load_pieces(connection, Stage.RESIZED_CROPS, work.partition)
 
 
-def _begin_tars(pool: ThreadPoolExecutor, work: Work, crops: Iterable[Piece]) -> Sequence[Future[bool]]:
+def _count_bytes(crops: Iterable[Piece]) -> int:
+    return sum(piece.bytes for piece in crops)
+
+
+def _begin_tars(pool: ThreadPoolExecutor, make: Make, work: Work, crops: Iterable[Piece]) -> Sequence[Future[bool]]:
     """Let a pool write the tars of a partition; each says whether it was written."""
     selection = read_table(work.dataset.layout.selection(work.partition))
     chosen = dict(split_shards(selection, work.dataset.settings.shards.shard_size))
-    return [pool.submit(_write_shard, work, piece, chosen[piece.number]) for piece in crops]
+    return [pool.submit(_write_shard, make, work, piece, chosen[piece.number]) for piece in crops]
 
 
 def _finish(work: Work, shards: Iterable[Future[bool]], progress: Progress) -> Outcome:
@@ -100,7 +109,7 @@ def _finish(work: Work, shards: Iterable[Future[bool]], progress: Progress) -> O
     )
 
 
-def _write_shard(work: Work, crops: Piece, captions: pa.Table) -> bool:
+def _write_shard(make: Make, work: Work, crops: Piece, captions: pa.Table) -> bool:
     """Write one tar and its index unless they are there, made from the same; return whether the tar was written.
 
     `captions` are those of the selection that are of its slots.
@@ -121,23 +130,14 @@ def _write_shard(work: Work, crops: Piece, captions: pa.Table) -> bool:
         image_mode=settings.images.mode,
         missing_caption_policy=settings.captions.missing_caption_policy,
     )
-    tally = Tally()
     source = layout.crops(partition.bucket_id, crops.number)
-    samples = admit(_read_crops(source), captions, shard, tally)
     with condemning(work.dataset, (crops.stage, crops.partition, crops.number), source):
-        first = next(samples, None)
-        if first is None:
-            remove(path)
-            remove(index)
-        else:
-            with writing(path) as file, writing_samples(index) as table:
-                tar = TarWriter(file)
-                write_groups(table, pack(tar, chain([first], samples), shard))
-                tar.close()
+        made = make(TarTask(shard=shard, crops=source, captions=captions, path=path, index=index))
+    there, tally = bool(made.sha256), made.tally
     work.put(
-        path if first else None,
+        path if there else None,
         made_from=made_from,
-        output=tar.sha256 if first else "",
+        output=made.sha256,
         number=crops.number,
         facts={
             "path": shard.path,
@@ -145,17 +145,10 @@ def _write_shard(work: Work, crops: Piece, captions: pa.Table) -> bool:
             "drops": dict(tally.drops),
             "selected": dict(tally.selected),
             "sources": sorted(tally.sources),
-            **(describe_index(work.dataset.layout, index) if first else {}),
+            **(describe_index(work.dataset.layout, index) if there else {}),
         },
     )
-    return first is not None
-
-
-def _read_crops(path: Location) -> Iterator[pa.Table]:
-    """Yield what a tar needs of a file of crops, a row group at a time: some megabytes. Raises StorageError."""
-    with open_table(path, whole=True) as file:
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group, CROP_COLUMNS)
+    return there
 
 
 def _index_again(work: Work, partition: Partition, kept: Piece) -> bool:

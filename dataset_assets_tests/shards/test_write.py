@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from dataset_assets.errors import DamagedError, OrderError
 from dataset_assets.images.crops import make_crops
 from dataset_assets.progress import Silence
 from dataset_assets.records import sample_key
+from dataset_assets.shards import write
 from dataset_assets.shards.index import scan_tar
+from dataset_assets.shards.job import MadeTar, TarTask, writing_tars
 from dataset_assets.shards.plan import read_plan
 from dataset_assets.shards.tar import TarReader
 from dataset_assets.shards.verify import verify
@@ -144,6 +147,42 @@ def test_force_writes_the_same_bytes_again(dataset: Dataset) -> None:
 
     assert outcome.report["written"] == 2
     assert dataset.layout.tar(WIDE, 0).read_bytes() == before
+
+
+def test_processes_write_the_same_bytes(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def watched(processes: int) -> AbstractContextManager[Callable[[TarTask], MadeTar]]:
+        asked.append(processes)
+        return writing_tars(processes)
+
+    monkeypatch.setattr(write, "writing_tars", watched)
+    with open_dataset(settings_in(built, work={"workers": 3})) as dataset:
+        before = contents(dataset)
+        few = write_shards(dataset, partition_keys(dataset), force=True)
+        monkeypatch.setattr(write, "_WORTH_A_PROCESS", 1)
+        many = write_shards(dataset, partition_keys(dataset), force=True)
+        after = contents(dataset)
+
+        assert asked == [0, 3]
+        assert after == before
+        assert {key: one.report for key, one in many.items()} == {key: one.report for key, one in few.items()}
+        assert only_captions(dataset) == {}
+
+
+def test_damaged_crops_are_removed_wherever_the_tar_is_written(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "_WORTH_A_PROCESS", 1)
+    path = on_disk(dataset.layout.crops(WIDE, 1))
+    data = path.read_bytes()
+    middle = len(data) // 2
+    path.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+
+    with pytest.raises(DamagedError, match="was damaged and has been removed"):
+        write_shards(dataset, [f"{WIDE}_000000-000001"], force=True)
+
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("damage", ["lost", "truncated"])
