@@ -107,14 +107,19 @@ def build(config: Path | None, as_json: bool, checksum: bool, allow_empty: bool,
     Exits with 0 only when the export is complete and verified.
     """
     with kept_imports():
+        from dataset_assets.images.workers import prepare_processes
+        from dataset_assets.settings import load_settings
+        from dataset_assets.storage.layout import Layout
+
+        settings = load_settings(config)
+        if settings.sources and not (settings.dataset.catalog or Layout(settings.root).catalog.exists()):
+            prepare_processes()  # in a new dataset there is work for them: they import torch while we import Dagster
         from rich.console import Console
 
         from dataset_assets.captions.sources import explain_left_out, list_warnings
         from dataset_assets.defs.build import run_build
-        from dataset_assets.settings import load_settings
         from dataset_assets.terminal import show_progress
 
-    settings = load_settings(config)
     missing = [explain_left_out(variant) for variant in settings.captions.chats if variant.key_missing]
     if strict and missing:
         raise SettingsError(*missing)
