@@ -21,6 +21,7 @@ from dataset_assets.errors import StorageError
 from dataset_assets.previews.contact import write_sheet
 from dataset_assets.progress import Silence
 from dataset_assets.settings import Settings, load_settings
+from dataset_assets.shards import write
 from dataset_assets.shards.verify import verify
 from dataset_assets.stages import Stage
 from dataset_assets.status import judge_all
@@ -42,11 +43,12 @@ def stages_not_fresh(settings: Settings) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_a_build_into_a_store_is_a_build_on_a_disk(
-    tmp_path: Path, object_root: ObjectPath, object_proxy: ObjectProxy
+    tmp_path: Path, object_root: ObjectPath, object_proxy: ObjectProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_photos(tmp_path)
     local = make_whole(settings_in(tmp_path, **EVERYTHING))
     settings = remote_settings(tmp_path, object_root, **EVERYTHING)
+    monkeypatch.setattr(write, "_WORTH_A_PROCESS", 1)  # the local one was written by threads
 
     run_build(settings, Silence())
 

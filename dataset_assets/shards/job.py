@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
+import numpy as np
 import pyarrow as pa
 
 from dataset_assets.errors import StorageError
@@ -37,6 +38,9 @@ class MadeTar:
     tally: Tally = field(default_factory=Tally)
 
 
+Write = Callable[[TarTask], MadeTar]
+
+
 def write_tar(task: TarTask) -> MadeTar:
     """Write a tar and its index, or remove them where no sample belongs into it.
 
@@ -57,29 +61,40 @@ def write_tar(task: TarTask) -> MadeTar:
 
 
 @contextmanager
-def writing_tars(processes: int) -> Iterator[Callable[[TarTask], MadeTar]]:
+def writing_tars(processes: int) -> Iterator[Write]:
     """Yield `write_tar`, or with more than one of `processes` what has it done in one of them; any thread may call it.
 
-    It raises StorageError where a process is ended from outside.
+    It raises StorageError where a process is ended from outside, or cannot start.
     """
     if processes < 2:
         yield write_tar
         return
     pool = ProcessPoolExecutor(processes, mp_context=prepare_forks(__name__), initializer=begin_table_work)
 
+    started = False
+
     def write(task: TarTask) -> MadeTar:
+        nonlocal started
         try:
-            return pool.submit(write_tar, task).result()
+            made = pool.submit(write_tar, pack_task(task)).result()
         except BrokenExecutor as error:
+            unguarded = "" if started else '; or does the main module lack `if __name__ == "__main__":`?'
             raise StorageError(
                 f"a process that was writing {task.path} was ended from outside, perhaps for want of memory: "
-                "build again, and it goes on from there"
+                f"build again, and it goes on from there{unguarded}"
             ) from error
+        started = True
+        return made
 
     try:
         yield write
     finally:
         pool.shutdown(cancel_futures=True)  # also when it is interrupted
+
+
+def pack_task(task: TarTask) -> TarTask:
+    """Return a task as it goes to another process: a part of a table would take all of the table there."""
+    return replace(task, captions=task.captions.take(pa.array(np.arange(len(task.captions)))))
 
 
 def _read_crops(path: Location) -> Iterator[pa.Table]:

@@ -4,7 +4,7 @@ Each tar has an index, outside the export, made while the tar is written. Where 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import fingerprint, fingerprint_settings
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.shards.index import scan_tar, write_rows, writing_samples
-from dataset_assets.shards.job import MadeTar, TarTask, writing_tars
+from dataset_assets.shards.job import TarTask, Write, writing_tars
 from dataset_assets.shards.pack import Shard
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import list_targets, split_shards
@@ -27,9 +27,8 @@ from dataset_assets.storage.parquet import read_table
 from dataset_assets.work import Outcome, Work, begin, condemning, holding_lock
 
 _MOST_THREADS = 4  # a fifth of the work holds the interpreter's lock, so more would wait for each other
+_MOST_PROCESSES = 12  # each has a thread here that asks the catalog, which has connections for no many more
 _WORTH_A_PROCESS = 1 << 29  # bytes of crops: they take a few times as long as starting a process
-
-Make = Callable[[TarTask], MadeTar]
 
 
 @holding_lock("partitions")
@@ -48,12 +47,14 @@ def write_shards(
     progress.start(Stage.SHARDS, sum(map(len, crops.values())), "shards")
     outcomes = {}
     # All that a tar has in memory is a row group. Reading, hashing and writing let other threads run; where there is
-    # much to do, each of our threads has a process to do it.
-    processes = min(dataset.settings.workers, sum(map(_count_bytes, crops.values())) // _WORTH_A_PROCESS)
-    with writing_tars(processes) as make:
-        pool = ThreadPoolExecutor(max(processes, min(dataset.settings.workers, _MOST_THREADS)))
+    # much to do, a thread has it done by a process.
+    workers, pieces = dataset.settings.workers, [piece for found in crops.values() for piece in found]
+    worth = sum(piece.bytes for piece in pieces) // _WORTH_A_PROCESS
+    processes = min(workers, len(pieces), worth, _MOST_PROCESSES)
+    with writing_tars(processes) as write:
+        pool = ThreadPoolExecutor(processes if processes > 1 else min(workers, _MOST_THREADS))
         try:
-            tars = (_begin_tars(pool, make, work, crops[work.partition]) for work in stale)
+            tars = (_begin_tars(pool, write, work, crops[work.partition]) for work in stale)
             coming = next(tars, ())
             for key, work in begun.items():
                 if isinstance(work, Outcome):
@@ -74,15 +75,11 @@ def _find_crops(work: Work) -> list[Piece]:
         return load_pieces(connection, Stage.RESIZED_CROPS, work.partition)
 
 
-def _count_bytes(crops: Iterable[Piece]) -> int:
-    return sum(piece.bytes for piece in crops)
-
-
-def _begin_tars(pool: ThreadPoolExecutor, make: Make, work: Work, crops: Iterable[Piece]) -> Sequence[Future[bool]]:
+def _begin_tars(pool: ThreadPoolExecutor, write: Write, work: Work, crops: Iterable[Piece]) -> Sequence[Future[bool]]:
     """Let a pool write the tars of a partition; each says whether it was written."""
     selection = read_table(work.dataset.layout.selection(work.partition))
     chosen = dict(split_shards(selection, work.dataset.settings.shards.shard_size))
-    return [pool.submit(_write_shard, make, work, piece, chosen[piece.number]) for piece in crops]
+    return [pool.submit(_write_shard, write, work, piece, chosen[piece.number]) for piece in crops]
 
 
 def _finish(work: Work, shards: Iterable[Future[bool]], progress: Progress) -> Outcome:
@@ -109,7 +106,7 @@ def _finish(work: Work, shards: Iterable[Future[bool]], progress: Progress) -> O
     )
 
 
-def _write_shard(make: Make, work: Work, crops: Piece, captions: pa.Table) -> bool:
+def _write_shard(write: Write, work: Work, crops: Piece, captions: pa.Table) -> bool:
     """Write one tar and its index unless they are there, made from the same; return whether the tar was written.
 
     `captions` are those of the selection that are of its slots.
@@ -132,7 +129,7 @@ def _write_shard(make: Make, work: Work, crops: Piece, captions: pa.Table) -> bo
     )
     source = layout.crops(partition.bucket_id, crops.number)
     with condemning(work.dataset, (crops.stage, crops.partition, crops.number), source):
-        made = make(TarTask(shard=shard, crops=source, captions=captions, path=path, index=index))
+        made = write(TarTask(shard=shard, crops=source, captions=captions, path=path, index=index))
     there, tally = bool(made.sha256), made.tally
     work.put(
         path if there else None,

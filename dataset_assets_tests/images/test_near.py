@@ -209,7 +209,10 @@ def test_asked_for_later_the_crops_are_made_again_and_nothing_else(folder: Path,
     with open_dataset(settings_in(later)) as dataset:
         first = build_library(dataset)
     with looking(later) as dataset:
-        crops = [one.reason for (stage, _), one in judge_all(dataset).items() if stage == Stage.RESIZED_CROPS]
+        before = judge_all(dataset)
+        crops = [one.reason for (stage, _), one in before.items() if stage == Stage.RESIZED_CROPS]
+        with pytest.raises(IncompleteError, match="it is not known what they look like"):
+            find_near_duplicates(dataset)
         again = build_library(dataset)
         find_near_duplicates(dataset)
         found = report(dataset)
@@ -220,6 +223,10 @@ def test_asked_for_later_the_crops_are_made_again_and_nothing_else(folder: Path,
 
     assert sum(int(reason.split()[1]) for reason in crops) == first.count("encoded") == again.count("encoded") == 9
     assert all(reason.endswith("images it is not known what they look like") for reason in crops)
+    assert {stage for (stage, _), one in before.items() if not one.fresh} == {
+        Stage.RESIZED_CROPS,
+        Stage.NEAR_DUPLICATES,
+    }
     assert {stage for stage, _ in again.remade} == {Stage.RESIZED_CROPS}
     assert found == expected
     assert all(verdict.fresh for verdict in after.values())
