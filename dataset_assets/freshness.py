@@ -59,16 +59,11 @@ class Verdict:
     state: Literal["fresh", "stale", "missing"]
     reason: str = ""
     retry: bool = False  # stale only because some files are to be tried again: what was made of the others holds
-    without_look: bool = False  # stale only because it is not known what some images look like: all that was made holds
 
     @property
     def fresh(self) -> bool:
         """Whether nothing needs to be done."""
         return self.state == "fresh"
-
-    def serves(self, stage: str) -> bool:
-        """Return whether what was made is as good for `stage`, which is made from it, as if it were fresh."""
-        return self.fresh or self.retry or (self.without_look and stage != Stage.NEAR_DUPLICATES)
 
 
 FRESH = Verdict("fresh")
@@ -278,9 +273,9 @@ def judge(
         for name in upstream(settings, stage):
             before = [key for key in ((name, partition), (name, "")) if key in verdicts][:1]
             for key in before or [(name, one) for one in keys.get(name, [])]:
-                if verdict.fresh and not verdicts[key].serves(stage):
+                if verdict.fresh and not (verdicts[key].fresh or verdicts[key].retry):
                     verdict = Verdict("stale", f"{name} is {verdicts[key].state}")
-        if verdict.serves("") and (stage, partition) in damage:
+        if (verdict.fresh or verdict.retry) and (stage, partition) in damage:
             verdict = Verdict("stale", damage[stage, partition])
         verdicts[stage, partition] = verdict
     return verdicts
@@ -305,8 +300,6 @@ def judge_inputs(settings: Settings, states: States, stage: str, partition: str 
         return Verdict("stale", "; ".join(said + ", ".join(names) for said, names in found.items() if names))
     if state.report.get("timeout", 0) not in (0, settings.images.timeout_seconds):
         return Verdict("stale", "changed: timeout_seconds, which was not enough for some images")
-    if settings.duplicates.near and (unknown := state.report.get("without_look", 0)):
-        return Verdict("stale", f"of {unknown:,} images it is not known what they look like", without_look=True)
     variant = find_variant(settings, stage)
     left = state.report.get("left", 0)  # images that a model was to be asked about and could not be
     if left and isinstance(variant, ChatSettings) and not variant.key_missing:

@@ -64,7 +64,7 @@ class Crop:
     subsampling: str  # "4:4:4" or "4:2:0"
     source_sha256: str  # of the source file's bytes
     spread: float  # 0 to 1: how much there is to see, images/review.py
-    look: str | None  # 16 hex digits: what the whole image looks like, images/looks.py; None where nobody asked
+    look: str  # 16 hex digits: what the whole image looks like, images/looks.py
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Callable[..., "Crop"], tuple[Any, ...]]:
         """Let the JPEG cross process borders beside the rest, where pickle's protocol has a way for it."""

@@ -123,7 +123,7 @@ class Work:
         for stage in upstream(self.dataset.settings, self.stage):
             partition = "" if (stage, "") in self.states else self.partition
             verdict = judge_inputs(self.dataset.settings, self.states, stage, partition)
-            if not verdict.serves(self.stage):
+            if not (verdict.fresh or verdict.retry):
                 of = f" of {partition}" if partition else ""
                 raise OrderError(
                     f"{stage}{of} is {verdict.state} ({verdict.reason}): "

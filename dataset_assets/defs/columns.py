@@ -54,7 +54,7 @@ _TOLD: Mapping[str, str] = {
     "quality": "JPEG quality; 0 where the source was passed through.",
     "subsampling": "4:4:4 or 4:2:0.",
     "spread": "0 to 1: how much there is to see.",
-    "look": "What the whole image looks like, if asked for: 16 hexadecimal digits that near duplicates nearly share.",
+    "look": "What the whole image looks like: 16 hexadecimal digits that near duplicates nearly share.",
     "image_mode": "How pixels became the JPEG: reencode_jpeg or passthrough_jpeg.",
     "crop_scale": "How much the source was scaled to cover the crop, at most 1.",
     "crop_x": "Left edge of the crop in the scaled image, pixels.",

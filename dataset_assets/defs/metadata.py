@@ -17,7 +17,7 @@ ROWS, PARTITION_ROWS = "dagster/row_count", "dagster/partition_row_count"  # whi
 
 _NO_CAPTION = "no caption"
 _FAULTS = 20  # that are shown of those of a check
-_HIDDEN = {"inputs", "digests", "sight", "order", "listing", "without_look"}
+_HIDDEN = {"inputs", "digests", "sight", "order", "listing"}
 # Of the run that made it: a later one does not say them again.
 _OF_THE_RUN = {
     "images_per_second", "captions_per_second", "asked", "copied", "prompt_tokens", "completion_tokens", "cost",

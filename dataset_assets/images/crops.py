@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 
 from dataset_assets.catalog.images import record_checksums
-from dataset_assets.catalog.state import Piece
 from dataset_assets.dataset import Dataset
 from dataset_assets.freshness import fingerprint, fingerprint_settings
 from dataset_assets.images.ahead import Ahead
@@ -30,7 +29,6 @@ from dataset_assets.images.store import (
 from dataset_assets.images.workers import CropWorkers
 from dataset_assets.progress import Progress, Silence
 from dataset_assets.records import Crop, CropTask, Drop, sample_key
-from dataset_assets.settings import Settings
 from dataset_assets.shards.partition import Partition
 from dataset_assets.shards.plan import read_plan, split_shards
 from dataset_assets.stages import Stage
@@ -50,7 +48,6 @@ def make_crops(
 
     Raises OrderError for a partition without a plan, StorageError when a file cannot be written.
     """
-    settings = dataset.settings
     begun = {key: begin(dataset, Stage.RESIZED_CROPS, key, force=force) for key in partitions}
     stale = {key: _find_shards(work, force=force) for key, work in begun.items() if isinstance(work, Work)}
     progress = progress or Silence()
@@ -60,7 +57,7 @@ def make_crops(
     outcomes = {}
     pace = _Pace()
     with (
-        CropWorkers(settings.workers, settings.images, dataset.sources, looks=settings.duplicates.near) as workers,
+        CropWorkers(dataset.settings.workers, dataset.settings.images, dataset.sources) as workers,
         Ahead(workers.run(tasks), _AHEAD, workers.stop, measure=_measure) as done,
     ):
         results = (result for _, result in done)
@@ -81,20 +78,13 @@ def _measure(done: tuple[CropTask, Crop | Drop]) -> int:
 def _find_shards(work: Work, *, force: bool) -> list["_Shard"]:
     """Return the shards of a partition that have to be written; the others are kept."""
     shards = []
-    settings = work.dataset.settings
-    for number, rows in split_shards(read_plan(work.dataset, work.partition), settings.shards.shard_size):
+    for number, rows in split_shards(read_plan(work.dataset, work.partition), work.dataset.settings.shards.shard_size):
         shard = _Shard(work, number, rows, reuse=not force)
         kept = work.keep(number, shard.made_from)
-        if kept is None or _is_lacking(kept, settings):
+        limits = (0, work.dataset.settings.images.timeout_seconds)
+        if kept is None or kept.facts["retry"] or kept.facts["timeout"] not in limits:
             shards.append(shard)
     return shards
-
-
-def _is_lacking(kept: Piece, settings: Settings) -> bool:
-    """Return whether some images of a file that is there are to be tried again, or worked on once more."""
-    tried_long_enough = kept.facts["timeout"] in (0, settings.images.timeout_seconds)
-    without_look = settings.duplicates.near and kept.facts.get("without_look", 0)
-    return bool(kept.facts["retry"] or without_look or not tried_long_enough)
 
 
 def _write_partition(
@@ -112,7 +102,6 @@ def _write_partition(
             "sight": fingerprint([(piece.number, piece.facts["sight"]) for piece in work.pieces]),
             **{name: sum(fact[name] for fact in facts) for name in ("images", "crops", "retry")},
             "timeout": max((fact["timeout"] for fact in facts), default=0),
-            "without_look": sum(fact.get("without_look", 0) for fact in facts),  # those of versions before have one
             "drops": dict(sum((Counter(fact["drops"]) for fact in facts), Counter())),
             "bytes": sum(piece.bytes for piece in work.pieces),
             "encoded": encoded,
@@ -150,10 +139,8 @@ class _Shard:
 
     @cached_property
     def _old(self) -> dict[str, int]:
-        settings = self._work.dataset.settings
-        if not self._reuse:
-            return {}
-        return find_reusable(self._path, settings.images.timeout_seconds, looks=settings.duplicates.near)
+        timeout = self._work.dataset.settings.images.timeout_seconds
+        return find_reusable(self._path, timeout) if self._reuse else {}
 
     def tasks(self) -> Iterator[CropTask]:
         """Yield the images that cannot be copied."""
@@ -172,7 +159,7 @@ class _Shard:
         """Write the file from copies and the next of `results`; return how many of these there were."""
         self._work.replace(self._number)
         drops: Counter[str] = Counter()
-        retry, timeouts, without_look = 0, {0.0}, 0
+        retry, timeouts = 0, {0.0}
         digests: list[Any] = []
         sights: list[Any] = []
         checksums: dict[int, str] = {}
@@ -188,7 +175,6 @@ class _Shard:
                 sights += [(row["slot"], row["source_sha256"], row["reason"], row.get("spread")) for row in group]
                 retry += sum(row["passing"] for row in group)
                 timeouts.update(row["timeout"] for row in group)
-                without_look += sum(not (row["reason"] or row["look"]) for row in group)
                 progress.advance(len(group))
                 group.clear()  # before the next is gathered
         settings = fingerprint_settings(self._work.dataset.settings, Stage.RESIZED_CROPS)
@@ -206,7 +192,6 @@ class _Shard:
                 "drops": dict(drops),
                 "retry": retry,
                 "timeout": max(timeouts),
-                "without_look": without_look,
                 "sight": fingerprint(sights),
             },
         )

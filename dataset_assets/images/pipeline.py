@@ -18,10 +18,9 @@ from dataset_assets.records import JPEG_FORMATS, Crop, CropTask
 from dataset_assets.settings import ImageSettings
 
 
-def make_crop(data: bytes, task: CropTask, settings: ImageSettings, *, looks: bool = False) -> Crop:
+def make_crop(data: bytes, task: CropTask, settings: ImageSettings) -> Crop:
     """Return the crop of the source file `data`; with passthrough_jpeg, the file itself and the crop that is planned.
 
-    With `looks` it says what the whole image looks like.
     Raises SampleError; TOO_SMALL where it does not fill `task.target`, NOT_JPEG for what cannot be passed through.
     """
     passed = settings.mode == "passthrough_jpeg"
@@ -37,8 +36,7 @@ def make_crop(data: bytes, task: CropTask, settings: ImageSettings, *, looks: bo
     quality, subsampling = (0, "source") if passed else (settings.quality, choose_subsampling(scale, settings))
     whole = pixels if passed else resize(pixels, size)
     shown = whole if passed else whole[y : y + h, x : x + w]
-    look = hash_look(whole) if looks else None  # both now, as the pixels are in the processor's cache
-    spread = measure_spread(shown)
+    look, spread = hash_look(whole), measure_spread(shown)  # now, as the pixels are in the processor's cache
     return Crop(
         jpeg=data if passed else encode(shown, quality, subsampling),
         w=stored[0],

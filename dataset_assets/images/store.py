@@ -39,13 +39,13 @@ CROP_SCHEMA = pa.schema(
         ("quality", pa.int32()),
         ("subsampling", pa.string()),
         ("spread", pa.float64()),
-        ("look", pa.string()),  # null where it was not asked for
+        ("look", pa.string()),
     ]
 )
 _FACTS = {kind: [field.name for field in fields(kind)] for kind in (Crop, Drop)}
 _UNIQUE = {"key", "image_id", "made_from", "source_sha256", "jpeg", "scale", "spread", "look"}
 _REPEATING = [name for name in CROP_SCHEMA.names if name not in _UNIQUE]  # a dictionary of the others would only cost
-_REUSE = ["made_from", "passing", "timeout", "reason", "look"]  # what decides whether a row can be copied
+_REUSE = ["made_from", "passing", "timeout"]  # what decides whether a row can be copied
 ROW_GROUP = 32  # images at most, some 3 MB, and
 GROUP_BYTES = 32 << 20  # of JPEGs about: what bounds the memory of writers and readers
 
@@ -90,11 +90,11 @@ def _hold(jpeg: bytes | None) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(jpeg)])
 
 
-def find_reusable(path: Location, timeout_seconds: float, *, looks: bool = False) -> dict[str, int]:
+def find_reusable(path: Location, timeout_seconds: float) -> dict[str, int]:
     """Return the numbers of the rows that can be copied, by what they were made from; none of a damaged file.
 
-    An image that took too long is tried again only when it is given another time. With `looks`, a crop that does not
-    say what its image looks like is made again. Raises StorageError where the file cannot be read, and may be whole.
+    An image that took too long is tried again only when it is given another time. Raises StorageError where the file
+    cannot be read, and may be whole.
     """
     table = find_table(path, _REUSE)
     if table is None or table.column_names != _REUSE:  # the latter: another version wrote it
@@ -102,8 +102,8 @@ def find_reusable(path: Location, timeout_seconds: float, *, looks: bool = False
     rows = enumerate(zip(*table.to_pydict().values(), strict=True))
     return {
         made_from: number
-        for number, (made_from, passing, timeout, reason, look) in rows
-        if not passing and timeout in (0, timeout_seconds) and (reason or look or not looks)
+        for number, (made_from, passing, timeout) in rows
+        if not passing and timeout in (0, timeout_seconds)
     }
 
 

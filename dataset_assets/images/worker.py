@@ -83,7 +83,6 @@ class CropJob:
 
     settings: ImageSettings
     sources: Mapping[str, Reader]
-    looks: bool  # whether they say what their images look like
 
     @property
     def timeout_seconds(self) -> float:
@@ -112,7 +111,7 @@ class CropJob:
             data = None
             try:
                 data = read()
-                return make_crop(data, task, self.settings, looks=self.looks)
+                return make_crop(data, task, self.settings)
             except SampleError as error:
                 return _drop(error.reason, error.detail, data)
             except MemoryError:

@@ -340,12 +340,7 @@ def prepare_processes() -> None:
 
 
 class CropWorkers(Workers[CropTask, Crop | Drop]):
-    """A pool of processes that turn tasks into crops; what its worker does not survive is a drop (DECODE_ERROR).
+    """A pool of processes that turn tasks into crops; what its worker does not survive is a drop (DECODE_ERROR)."""
 
-    With `looks` crops say what their images look like.
-    """
-
-    def __init__(
-        self, count: int, settings: ImageSettings, sources: Mapping[str, Reader], *, looks: bool = False
-    ) -> None:
-        super().__init__(count, CropJob(settings=settings, sources=dict(sources), looks=looks))
+    def __init__(self, count: int, settings: ImageSettings, sources: Mapping[str, Reader]) -> None:
+        super().__init__(count, CropJob(settings=settings, sources=dict(sources)))

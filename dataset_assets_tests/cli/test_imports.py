@@ -48,10 +48,12 @@ def test_who_searches_by_hand_goes_on_to() -> None:
         gc.enable()
 
 
-def test_a_build_keeps_what_it_imports() -> None:
+def test_a_build_keeps_what_it_imports(tmp_path: Path) -> None:
+    config = tmp_path / "dataset.toml"
+    config.write_text('[[sources]]\npath = "nowhere"\n')
     code = (
         "import gc, sys; from dataset_assets.cli import main\n"
-        "main(['build', '--config', 'nowhere.toml'], standalone_mode=False)\n"
+        f"main(['build', '--config', {str(config)!r}], standalone_mode=False)\n"
         "print(gc.isenabled(), gc.get_freeze_count() > 100_000)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -203,35 +203,6 @@ def test_it_is_judged_only_where_the_settings_ask_for_it(folder: Path) -> None:
     assert order.index(Stage.RESIZED_CROPS) < order.index(Stage.NEAR_DUPLICATES) < order.index(Stage.MANIFEST)
 
 
-def test_asked_for_later_the_crops_are_made_again_and_nothing_else(folder: Path, tmp_path: Path) -> None:
-    later = tmp_path / "later"
-    shutil.copytree(folder / "raw", later / "raw")
-    with open_dataset(settings_in(later)) as dataset:
-        first = build_library(dataset)
-    with looking(later) as dataset:
-        before = judge_all(dataset)
-        crops = [one.reason for (stage, _), one in before.items() if stage == Stage.RESIZED_CROPS]
-        with pytest.raises(IncompleteError, match="it is not known what they look like"):
-            find_near_duplicates(dataset)
-        again = build_library(dataset)
-        find_near_duplicates(dataset)
-        found = report(dataset)
-    with open_dataset(settings_in(later)) as dataset:
-        after = judge_all(dataset)
-    with looking(folder) as dataset:
-        expected = report(dataset)
-
-    assert sum(int(reason.split()[1]) for reason in crops) == first.count("encoded") == again.count("encoded") == 9
-    assert all(reason.endswith("images it is not known what they look like") for reason in crops)
-    assert {stage for (stage, _), one in before.items() if not one.fresh} == {
-        Stage.RESIZED_CROPS,
-        Stage.NEAR_DUPLICATES,
-    }
-    assert {stage for stage, _ in again.remade} == {Stage.RESIZED_CROPS}
-    assert found == expected
-    assert all(verdict.fresh for verdict in after.values())
-
-
 def test_nothing_alike_makes_an_empty_report(tmp_path: Path) -> None:
     for seed in range(3):
         add_photo(tmp_path, f"{seed}.jpg", (LANDSCAPE, PORTRAIT)[seed % 2], seed=seed)

@@ -118,15 +118,6 @@ def test_an_image_that_took_too_long_is_tried_again_with_another_limit(tmp_path:
     assert set(find_reusable(path, 6)) == {"from 0"}
 
 
-def test_a_crop_without_a_look_is_made_again_where_looks_are_asked_for(tmp_path: Path) -> None:
-    path = tmp_path / "crops.parquet"
-    small = Drop(reason=DropReason.TOO_SMALL, detail="1x1")
-    write(path, [CROP, replace(CROP, look=None), small])
-
-    assert set(find_reusable(path, 120)) == {"from 0", "from 1", "from 2"}
-    assert set(find_reusable(path, 120, looks=True)) == {"from 0", "from 2"}
-
-
 def test_nothing_is_reused_of_a_file_of_another_version(tmp_path: Path) -> None:
     path = tmp_path / "crops.parquet"
     write(path, [CROP])
