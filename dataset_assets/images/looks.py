@@ -84,7 +84,8 @@ def _add_rows(rows: NDArray[np.uint8]) -> NDArray[np.floating[Any]]:  # (8, colu
     if height <= _CELLS * (_FULL - 1):
         if height % _CELLS == 0:
             cells = rows.reshape(_CELLS, height // _CELLS, columns)
-            return np.add.reduce(cells, axis=1, dtype=np.uint16).astype(np.float32)
+            sums: NDArray[np.uint16] = np.add.reduce(cells, axis=1, dtype=np.uint16)
+            return sums.astype(np.float32)
         strips = np.empty((_CELLS, columns), np.uint16)
         for strip, cut in zip(strips, _cut(height).slices, strict=True):
             np.add.reduce(rows[cut], axis=0, dtype=np.uint16, out=strip)
@@ -115,8 +116,7 @@ def _cut(side: int) -> _Cut:
 @lru_cache(maxsize=256)
 def _count_pixels(height: int, width: int) -> NDArray[np.int64]:
     """Return how many pixels are in each cell, (8, 8)."""
-    counts: NDArray[np.int64] = _cut(height).sizes[:, None] * _cut(width).sizes
-    return counts
+    return _cut(height).sizes[:, None] * _cut(width).sizes
 
 
 def _turn(square: NDArray[np.int64], turn: int) -> NDArray[np.int64]:
