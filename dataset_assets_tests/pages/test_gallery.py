@@ -30,6 +30,7 @@ def test_views_are_reached_by_their_links_and_back_again(page: Browser, gallery:
     page.open(gallery)
     assert page.texts("#views a") == ["Samples 30", "Left out 48", "Near-duplicates 1", "Numbers"]
     page.find("#views a[data-view=left-out]").click()
+    page.wait("!document.getElementById('view-left-out').hidden")
     assert page.text("main section:not([hidden]) h2") == "Left out"
     assert page.text("#views [aria-current]") == "Left out 48"
     page.run("history.back()")
