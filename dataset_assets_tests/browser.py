@@ -40,6 +40,8 @@ class Browser:
         self.prefer("dark" if dark else "light")
         self.driver.get("about:blank")  # so that another part of the same page is loaded anew
         self.driver.get(address.as_uri() if isinstance(address, Path) else address)
+        # On a busy machine the driver may take the empty page's end for that of the page that was asked for.
+        self.wait("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def prefer(self, colours: str) -> None:
         """Let the system have light or dark colours; nothing moves, so that what is seen is what stays."""
